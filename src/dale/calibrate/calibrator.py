@@ -1,0 +1,170 @@
+"""What every fitted calibrator is, and the one that changes nothing.
+
+Shapes: N examples, C classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from dale.errors import InputError
+from dale.metrics import check_shape, checked
+
+Header = dict[str, str | float | None]
+
+
+class Calibrator(Protocol):
+    """A fitted map from logits to logits: a frozen value.
+
+    What was learned is saved as named tensors, what was found out about the fit as a
+    flat header for JSON: ``cls.load(c.tensors(), c.header()) == c``. The header's
+    ``"calibrator"`` is the name of its row in `CALIBRATORS`. The result of ``apply``
+    is in float64 and is valid logits; methods that work on probabilities return
+    log-probabilities.
+    """
+
+    def apply(self, logits_NC: Tensor) -> Tensor:
+        """Calibrated logits of shape (N, C); the input is left as it is."""
+        ...
+
+    def describe(self) -> str:
+        """One line in words: what was fitted, how it went, and what to distrust."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The learned numbers by name; empty when there are none."""
+        ...
+
+    def header(self) -> Header:
+        """What else is needed to load it or worth knowing about it."""
+        ...
+
+    @classmethod
+    def load(
+        cls, tensors: Mapping[str, Tensor], header: Mapping[str, str | float | None]
+    ) -> Self:
+        """The inverse of ``tensors`` and ``header``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The calibrator that changes nothing: a baseline for every table.
+
+    Example:
+        >>> Identity().apply(torch.tensor([[1.0, 2.0]]))
+        tensor([[1., 2.]], dtype=torch.float64)
+    """
+
+    def apply(self, logits_NC: Tensor) -> Tensor:
+        """The logits themselves, in float64."""
+        check_shape(logits_NC, "logits_NC")
+        return logits_NC.double()
+
+    def describe(self) -> str:
+        """One line in words."""
+        return "not calibrated"
+
+    def tensors(self) -> dict[str, Tensor]:
+        """No tensors."""
+        return {}
+
+    def header(self) -> Header:
+        """Its name alone."""
+        return {"calibrator": "none"}
+
+    @classmethod
+    def load(
+        cls, tensors: Mapping[str, Tensor], header: Mapping[str, str | float | None]
+    ) -> Self:
+        """The inverse of ``tensors`` and ``header``."""
+        check_saved(tensors, header, "none", (), ())
+        return cls()
+
+
+def fit_identity(logits_NC: Tensor, targets_N: Tensor) -> Identity:
+    """Look at the data as every fit does, and learn nothing.
+
+    Args:
+        logits_NC: Floating, shape (N, C).
+        targets_N: Integer classes in [0, C), shape (N,).
+
+    Returns:
+        The identity.
+
+    Raises:
+        InputError: Wrong types, shapes, labels, NaN, or probabilities.
+
+    Example:
+        >>> fit_identity(torch.zeros(2, 3), torch.tensor([0, 1]))
+        Identity()
+    """
+    check_logits(checked(logits_NC, targets_N)[0])
+    return Identity()
+
+
+def check_logits(logits_NC: Tensor) -> None:
+    """Refuse probabilities that were passed as logits.
+
+    They are recognised when *every* row is non-negative and sums to 1 within 1e-4;
+    a set of true logits has no reason to look like that. Softmax of probabilities is
+    nearly uniform, and a temperature fitted to them is meaningless.
+
+    Args:
+        logits_NC: Floating, shape (N, C), without NaN.
+
+    Raises:
+        InputError: Every row is a probability vector.
+
+    Example:
+        >>> check_logits(torch.tensor([[0.5, 0.5], [0.9, 0.2]]))
+        >>> check_logits(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+        Traceback (most recent call last):
+        ...
+        dale.errors.InputError: logits_NC: expected logits, got probabilities (all 2 \
+rows are >= 0 and sum to 1); pass logits or log-probabilities (the log of these)
+    """
+    if bool((logits_NC < 0).any()):
+        return
+    sums_N = logits_NC.sum(dim=1, dtype=torch.float64)
+    if bool(((sums_N - 1).abs() <= 1e-4).all()):
+        raise InputError(
+            f"logits_NC: expected logits, got probabilities (all {len(logits_NC)} rows "
+            "are >= 0 and sum to 1); pass logits or log-probabilities (the log of "
+            "these)"
+        )
+
+
+def check_saved(
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, str | float | None],
+    calibrator: str,
+    tensor_names: tuple[str, ...],
+    keys: tuple[str, ...],
+) -> None:
+    """Refuse to load what another calibrator wrote, or what is incomplete.
+
+    Args:
+        tensors: As read from a file.
+        header: As read from a file.
+        calibrator: The expected value of ``header["calibrator"]``.
+        tensor_names: The expected names of the tensors, neither more nor fewer.
+        keys: Further keys that the header must have.
+
+    Raises:
+        InputError: Something is missing, unexpected or of another calibrator.
+    """
+    found = header.get("calibrator")
+    if found != calibrator:
+        raise InputError(f"calibrator: expected {calibrator!r}, got {found!r}")
+    if set(tensors) != set(tensor_names):
+        raise InputError(
+            f"{calibrator} calibrator: expected tensors {sorted(tensor_names)}, got "
+            f"{sorted(tensors)}"
+        )
+    missing = sorted(set(keys) - set(header))
+    if missing:
+        raise InputError(f"{calibrator} calibrator: header lacks {', '.join(missing)}")

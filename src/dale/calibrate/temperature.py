@@ -1,0 +1,251 @@
+"""Temperature scaling by a convex solve in one variable.
+
+Shapes: N examples, C classes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import exp, log
+from typing import Literal, Self, cast
+
+import torch
+from torch import Tensor
+
+from dale.calibrate.calibrator import Header, check_logits, check_saved
+from dale.errors import InputError
+from dale.metrics import blocks, check_shape, checked, nll_N
+
+_RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
+_TOLERANCE = 1e-10  # of log b
+_FACTS = ("nll_before", "nll_after", "at_bound", "n")
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """A fitted temperature T: the calibrated probabilities are softmax(z / T).
+
+    Args:
+        value: T > 0. Above 1 the model was over-confident, below 1 under-confident.
+        nll_before: Mean NLL of the fitting data at T = 1, in nats.
+        nll_after: The same at ``value``; never larger.
+        at_bound: ``low`` or ``high`` where the NLL was still falling at the smallest
+            or largest T that is tried, so that no finite optimum exists in the range;
+            None otherwise.
+        n: Number of examples it was fitted to.
+
+    Example:
+        >>> fitted = Temperature(2.0, 0.9, 0.7, None, 100)
+        >>> fitted.apply(torch.tensor([[4.0, 1.0]]))
+        tensor([[2.0000, 0.5000]], dtype=torch.float64)
+        >>> fitted.describe()
+        'temperature 2 from 100 examples: NLL 0.9000 -> 0.7000'
+    """
+
+    value: float
+    nll_before: float
+    nll_after: float
+    at_bound: Literal["low", "high"] | None
+    n: int
+
+    def apply(self, logits_NC: Tensor) -> Tensor:
+        """Logits divided by T, in float64; differentiable.
+
+        Division by a positive number is monotone, so the order of all logits, within
+        an example and between examples, stays as it was, and with it the arg-max and
+        the ROC curve and AUC of any score that is a logit. The result is float64
+        because rounding to float32 could merge neighbouring float32 logits into ties:
+        quotients of distinct float32 numbers stay distinct in float64, and equal ones
+        equal. (Logits that are float64 already keep their order, but two that differ
+        in the last bit only may become equal.) A *difference* of two logits, the score
+        of a two-class softmax, is divided by T up to float64 rounding.
+
+        Args:
+            logits_NC: Floating, shape (N, C); -inf stays -inf.
+
+        Returns:
+            Float64, shape (N, C).
+
+        Raises:
+            InputError: Wrong type or shape.
+        """
+        check_shape(logits_NC, "logits_NC")
+        return logits_NC.double() / self.value
+
+    def describe(self) -> str:
+        """One line in words, with a warning where T is at a bound of the search."""
+        text = (
+            f"temperature {self.value:.4g} from {self.n:,} examples: "
+            f"NLL {self.nll_before:.4f} -> {self.nll_after:.4f}"
+        )
+        if self.at_bound == "low":
+            text += (
+                "; no optimum: the NLL still falls at the lowest temperature tried, "
+                "as it does when every target has the largest logit"
+            )
+        if self.at_bound == "high":
+            text += (
+                "; no optimum: the NLL still falls at the highest temperature tried, "
+                "as it does when the logits tell nothing about the targets"
+            )
+        return text
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The temperature, float64, shape (1,)."""
+        return {"temperature": torch.tensor([self.value], dtype=torch.float64)}
+
+    def header(self) -> Header:
+        """Its name and the facts of the fit."""
+        facts: Header = {name: getattr(self, name) for name in _FACTS}
+        return {"calibrator": "temperature", **facts}
+
+    @classmethod
+    def load(
+        cls, tensors: Mapping[str, Tensor], header: Mapping[str, str | float | None]
+    ) -> Self:
+        """The inverse of ``tensors`` and ``header``."""
+        check_saved(tensors, header, "temperature", ("temperature",), _FACTS)
+        before, after, at_bound, n = (cast(float, header[name]) for name in _FACTS)
+        value = float(tensors["temperature"])
+        if not value > 0:
+            raise InputError(f"temperature: expected a number > 0, got {value}")
+        bound = cast(Literal["low", "high"] | None, at_bound)
+        return cls(value, before, after, bound, int(n))
+
+
+def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
+    """The temperature that minimises the mean NLL of softmax(z / T).
+
+    With ``b = 1 / T`` the mean NLL is convex; its derivative is
+    ``g(b) = mean_i (E_i[z] - z_iy)`` and the derivative of that
+    ``mean_i Var_i[z] >= 0``, expectations under ``softmax(b z_i)``. The root of g is
+    bracketed and found by Newton steps in log b; a step that leaves the bracket or
+    does not halve the one before is replaced by bisection, so it cannot diverge.
+
+    The range of T is a factor of 10^4 to either side of the *scale* of the logits
+    (the median over examples of the distance between the largest logit and the next
+    lower one, which classes masked by a huge negative logit do not disturb), widened
+    where needed to contain T = 1. So the units of the logits do not matter:
+    multiplying them by s multiplies an optimal T by s. Where the NLL keeps falling up
+    to a bound, the bound is returned and flagged in ``at_bound``. If every row is
+    constant, no temperature changes anything and T is 1.
+
+    Memory beyond the inputs stays bounded: rows are widened to float64 in blocks.
+
+    Args:
+        logits_NC: Floating, shape (N, C); log-probabilities, also with -inf for
+            classes that are not the target, are valid logits.
+        targets_N: Integer classes in [0, C), shape (N,).
+
+    Returns:
+        The fitted temperature.
+
+    Raises:
+        InputError: Wrong types, shapes, labels, NaN; probabilities instead of logits;
+            or a target with a logit of -inf, whose NLL no temperature makes finite.
+
+    Example:
+        >>> logits = torch.tensor([[2.0, 0.0]]).repeat(4, 1)
+        >>> fitted = fit_temperature(logits, torch.tensor([0, 0, 0, 1]))
+        >>> round(fitted.value, 6)  # 2 / T = log 3, the log-odds of 3 in 4
+        1.820478
+
+    Reference:
+        C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On Calibration of Modern Neural
+        Networks, 2017, arXiv 1706.04599. They use L-BFGS on T, which can diverge or
+        turn negative; the objective is the same.
+    """
+    logits_NC, targets_N = checked(logits_NC, targets_N)
+    check_logits(logits_NC)
+    _check_targets_possible(logits_NC, targets_N)
+    count = len(targets_N)
+    before = _nll_at(logits_NC, targets_N, 1.0)
+    scale = _scale(logits_NC)
+    if scale == 0.0:
+        return Temperature(1.0, before, before, None, count)
+
+    def derivatives(b: float) -> tuple[float, float]:
+        return _derivatives(logits_NC, targets_N, scale, b)
+
+    # b is in units of 1 / scale; T = 1 is b = scale
+    low, high = min(1 / _RANGE, scale), max(_RANGE, scale)
+    b, at_bound = _minimiser(derivatives, low, high)
+    value = scale / b
+    after = _nll_at(logits_NC, targets_N, value)
+    if after > before:  # by rounding alone: T = 1 lies in the range
+        value, after = 1.0, before
+    return Temperature(value, before, after, at_bound, count)
+
+
+def _minimiser(
+    derivatives: Callable[[float], tuple[float, float]], low: float, high: float
+) -> tuple[float, Literal["low", "high"] | None]:
+    """Root in [low, high] of an increasing function, or the bound it is beyond."""
+    if derivatives(low)[0] >= 0:
+        return low, "high"  # the smallest b is the highest temperature
+    if derivatives(high)[0] <= 0:
+        return high, "low"
+    left, right = log(low), log(high)
+    at, last_step = 0.0, right - left
+    while True:
+        slope, curvature = derivatives(exp(at))
+        if slope == 0.0:
+            return exp(at), None
+        left, right = (at, right) if slope < 0 else (left, at)
+        change = exp(at) * curvature  # of the slope, by log b
+        step = -slope / change if change > 0 else right - left
+        if not left < at + step < right or abs(step) > 0.5 * abs(last_step):
+            step = 0.5 * (left + right) - at
+        at, last_step = at + step, step
+        if abs(step) <= _TOLERANCE:
+            return exp(at), None
+
+
+def _derivatives(
+    logits_NC: Tensor, targets_N: Tensor, scale: float, b: float
+) -> tuple[float, float]:
+    """First and second derivative of the mean NLL of softmax(b z / scale) by b."""
+    slope = curvature = 0.0
+    for part, labels in blocks(logits_NC, targets_N):
+        z = _centred(part) / scale
+        p = (b * z).softmax(dim=1)
+        own = z.gather(1, labels[:, None])
+        z.masked_fill_(p == 0.0, 0.0)  # they may be -inf, and 0 * inf is NaN
+        mean = (p * z).sum(dim=1, keepdim=True)
+        slope += float((mean - own).sum())
+        curvature += float((p * (z - mean).square_()).sum())
+    return slope / len(targets_N), curvature / len(targets_N)
+
+
+def _scale(logits_NC: Tensor) -> float:
+    """Median, over the rows that have one, of the least distance below the maximum."""
+    gaps = []
+    for part, _ in blocks(logits_NC):
+        below = -_centred(part)
+        gaps.append(below.masked_fill_(below == 0.0, torch.inf).amin(dim=1))
+    gaps_N = torch.cat(gaps)
+    gaps_N = gaps_N[gaps_N < torch.inf]
+    return float(gaps_N.median()) if len(gaps_N) else 0.0
+
+
+def _centred(logits_NC: Tensor) -> Tensor:
+    return logits_NC - logits_NC.amax(dim=1, keepdim=True)
+
+
+def _nll_at(logits_NC: Tensor, targets_N: Tensor, temperature: float) -> float:
+    # block by block what nll(logits / T) computes, without the whole quotient
+    parts = [
+        nll_N(part / temperature, labels)
+        for part, labels in blocks(logits_NC, targets_N)
+    ]
+    return float(torch.cat(parts).mean())
+
+
+def _check_targets_possible(logits_NC: Tensor, targets_N: Tensor) -> None:
+    impossible_N = logits_NC.gather(1, targets_N[:, None])[:, 0] == -torch.inf
+    if bool(impossible_N.any()):
+        index = int(impossible_N.nonzero()[0])
+        raise InputError(
+            f"example {index}: expected a finite logit for its target "
+            f"{int(targets_N[index])}, got -inf: its NLL is infinite at every "
+            "temperature; smooth the probabilities first"
+        )

@@ -1,0 +1,142 @@
+"""What the verbs share: output, errors, progress."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dale.errors import DaleError, InputError, Interrupted
+from dale.store import finite
+
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+RUN = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show_json(document: Any) -> None:
+    """Print a document as JSON; numbers that are not finite become null."""
+    sys.stdout.write(json.dumps(finite(document), indent=1) + "\n")
+
+
+def fail(error: DaleError) -> int:
+    """Print one line about an error; the exit code that goes with it."""
+    err.print(f"dale: {error}", style="red", soft_wrap=True, markup=False)
+    if isinstance(error, Interrupted):
+        return 130
+    return 2 if isinstance(error, InputError) else 1
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share as a percentage."""
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with a fixed number of digits."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    best: Sequence[tuple[int, int]] = (),
+) -> None:
+    """Print a table; the first column is text, the others are numbers.
+
+    Args:
+        title: Above it.
+        columns: Headings.
+        rows: Cells.
+        best: Row and column of cells to mark.
+    """
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=None)
+    for index, column in enumerate(columns):
+        drawn.add_column(
+            column,
+            justify="right" if index else "left",
+            overflow="fold",
+            header_style="dim",
+        )
+    for r, row in enumerate(rows):
+        drawn.add_row(
+            *(
+                f"[bold green]{cell}[/]" if (r, c) in best else cell.replace("[", "\\[")
+                for c, cell in enumerate(row)
+            )
+        )
+    if out.is_terminal:
+        out.print(drawn)
+    else:
+        # a pipe has no width; never fold what a program may read
+        Console(width=160, highlight=False).print(drawn)
+
+
+def results_table(rows: Sequence[Mapping[str, Any]], split: str, fitted: str) -> None:
+    """Print the table of an evaluation, the best of each column marked."""
+    columns = [
+        "",
+        "networks",
+        "error %",
+        "NLL",
+        "ECE %",
+        "T",
+        "NLL after T",
+        "ECE % after T",
+    ]
+    keys = ["error", "nll", "ece", None, "nll_calibrated", "ece_calibrated"]
+    best = [
+        (min(range(len(rows)), key=lambda r: rows[r][key]), index)
+        for index, key in enumerate(keys, start=2)
+        if key is not None and len(rows) > 1
+    ]
+    cells = [
+        [
+            row["name"],
+            str(row["networks"]),
+            percent(row["error"]),
+            number(row["nll"]),
+            percent(row["ece"]),
+            number(row["temperature"], 2),
+            number(row["nll_calibrated"]),
+            percent(row["ece_calibrated"]),
+        ]
+        for row in rows
+    ]
+    n = rows[0]["n"] if rows else 0
+    table(f"{split}, {n} examples; T fitted on {fitted}", columns, cells, best)
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or a polite kill) into a request to stop.
+
+    A second one stops at once, which loses nothing but the updates since the last
+    saved state.
+
+    Yields:
+        Asked after each update: whether to stop.
+    """
+    asked = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)

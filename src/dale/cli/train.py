@@ -1,0 +1,111 @@
+"""``dale train``: from a recipe to members."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dale.cli import app
+from dale.cli.common import JSON, err, number, percent, show_json, stopping, table
+from dale.errors import InputError, Interrupted
+from dale.store import Member
+
+if TYPE_CHECKING:
+    from dale.recipes import Workbench
+
+
+@app.command()
+def train(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A recipe, or with --resume a run.", show_default=False),
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="The run folder to make [runs/RECIPE].", show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    json: JSON = False,
+) -> None:
+    """Train a recipe's strategies and collect their members."""
+    bench = _open(source, run, resume)
+    members = train_bench(bench, quiet or json)
+    if json:
+        show_json(
+            {
+                "run": str(bench.run.folder),
+                "members": [
+                    {
+                        "label": m.label,
+                        "digest": m.digest,
+                        "step": m.step,
+                        "scores": dict(m.scores),
+                    }
+                    for m in members
+                ],
+            }
+        )
+        return
+    members_table(members)
+    err.print(f"next: dale evaluate {bench.run.folder}", soft_wrap=True)
+
+
+def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
+    """Train with progress; a stop says how to go on."""
+    from dale.cli.watching import watching
+
+    recipe = bench.recipe
+    trajectories = recipe.trajectories(len(bench.data.splits["train"]))
+    total = sum(trajectory.steps for trajectory in trajectories)
+    how = f"; go on with: dale train --resume {bench.run.folder}"
+    try:
+        with stopping() as stop, watching(total, stop, quiet) as watcher:
+            return bench.train(watcher)
+    except Interrupted as stopped:
+        raise Interrupted(f"{stopped}{how}") from None
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped at once{how}") from None
+
+
+def members_table(members: list[Member]) -> None:
+    """Print members with their validation scores."""
+    rows = [
+        [
+            m.label,
+            m.group,
+            "–" if m.step is None else str(m.step),
+            percent(m.scores.get("val_error")),
+            number(m.scores.get("val_nll")),
+            m.id,
+        ]
+        for m in members
+    ]
+    columns = ["member", "group", "step", "val error %", "val NLL", "digest"]
+    table(f"{len(members)} members", columns, rows)
+
+
+def _open(source: Path, run: Path | None, resume: bool) -> "Workbench":
+    from dale.recipes import Workbench, start
+    from dale.store import Run
+    from dale.train import read_recipe
+
+    if source.is_dir():
+        if not resume:
+            raise InputError(
+                f"{source} is a folder; expected a recipe (add --resume to go on with "
+                "a run)"
+            )
+        if run is not None:
+            raise InputError(f"--resume goes on with {source}; leave out {run}")
+        return Workbench(Run(source))
+    recipe = read_recipe(source)
+    folder = run or Path("runs") / source.stem
+    if not resume and (folder / "recipe.yaml").exists():
+        raise InputError(
+            f"{folder} is a run already; add --resume to go on with it, or name "
+            "another folder"
+        )
+    return start(recipe, folder, str(source))

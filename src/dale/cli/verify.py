@@ -1,0 +1,32 @@
+"""``dale verify``: is a run whole?"""
+
+import typer
+
+from dale.cli import app
+from dale.cli.common import JSON, RUN, err, out, show_json
+
+
+@app.command()
+def verify(run: RUN, json: JSON = False) -> None:
+    """Read every file of a run and hold it against its digest."""
+    from dale.recipes import verify as verified
+    from dale.store import Run
+
+    found = verified(Run(run))
+    if json:
+        show_json(
+            {
+                "files": found.files,
+                "problems": list(found.problems),
+                "notes": list(found.notes),
+            }
+        )
+    else:
+        for problem in found.problems:
+            err.print(problem, style="red", soft_wrap=True, markup=False)
+        for note in found.notes:
+            err.print(note, soft_wrap=True, markup=False)
+        state = f"{len(found.problems)} problems" if found.problems else "whole"
+        out.print(f"{found.files} files read: {state}")
+    if found.problems:
+        raise typer.Exit(1)

@@ -1,0 +1,90 @@
+"""Files that are either wholly there or not there at all."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dale.errors import DiskError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+_MODE = 0o666 & ~_UMASK
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write beside `path`, then rename: readers see the old file or the new one.
+
+    The file is flushed to the disk before the rename. If the block raises, the
+    temporary file is removed and `path` is as it was.
+
+    Args:
+        path: File to create or replace. Its folder is created when missing.
+
+    Yields:
+        A temporary path in the same folder, to be written by the block.
+
+    Raises:
+        DiskError: The disk is full, read-only or otherwise refuses the write.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with replacing(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _flush(temporary)
+        os.chmod(temporary, _MODE)
+        os.replace(temporary, path)
+        temporary = None
+        _flush(path.parent)
+    except Exception as error:
+        reason = _refusal(error)
+        if reason is None:
+            raise
+        raise DiskError(
+            f"could not write {path}: {reason}; the previous content is intact"
+        ) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace a text file atomically (UTF-8). Raises as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refusal(error: Exception) -> str | None:
+    """The operating system's reason, when that is what stopped a write."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    # safetensors reports what the system said as text, with its number
+    text = str(error)
+    if any(f"os error {code}" in text for code in (*_FULL, errno.EROFS, errno.EACCES)):
+        return text
+    return None

@@ -1,0 +1,89 @@
+"""Intervals for any metric by resampling the examples.
+
+Shapes: N examples, C classes, R resamples.
+"""
+
+from collections.abc import Callable
+from math import ceil, floor
+
+import torch
+from torch import Tensor
+
+from dale.errors import InputError
+from dale.keys import key
+from dale.metrics.accuracy import accuracy, correct_N, error
+from dale.metrics.check import checked
+from dale.metrics.proper import brier, brier_N, nll, nll_N
+
+# a mean over examples is resampled from one number per example instead of C
+_PER_EXAMPLE: dict[object, Callable[[Tensor, Tensor], Tensor]] = {
+    accuracy: correct_N,
+    error: lambda logits_NC, targets_N: ~correct_N(logits_NC, targets_N),
+    nll: nll_N,
+    brier: brier_N,
+}
+
+
+def bootstrap(
+    metric: Callable[[Tensor, Tensor], float],
+    logits_NC: Tensor,
+    targets_N: Tensor,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of a metric over resampled test sets.
+
+    N examples are drawn with replacement ``n`` times and the metric computed on each
+    draw; the ends are order statistics of these values, at ranks
+    ``floor(a (n - 1))`` and ``ceil((1 - a) (n - 1))`` with ``a = (1 - level) / 2``,
+    so that no value is interpolated. It tells how much the score would move with
+    another test set of this size; not with another training run.
+
+    The same seed draws the same examples for every metric and every model of equal
+    N, so differences between models can be resampled in pairs.
+
+    Args:
+        metric: Any function of (logits_NC, targets_N) that returns a float; to set
+            its other parameters, wrap it (``functools.partial(ece, bins=10)``).
+        logits_NC: Floating, shape (N, C).
+        targets_N: Integer classes in [0, C), shape (N,).
+        n: Number of resamples, >= 1.
+        seed: Seed of the draws.
+        level: Coverage, in (0, 1).
+
+    Returns:
+        The lower and the upper end.
+
+    Raises:
+        InputError: Wrong types, shapes, labels, NaN, or an impossible setting.
+
+    Example:
+        >>> logits = torch.tensor([[1.0, 0.0]]).repeat(100, 1)
+        >>> targets = (torch.arange(100) >= 80).long()
+        >>> bootstrap(accuracy, logits, targets)
+        (0.72, 0.87)
+
+    Reference:
+        B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"n: expected an integer >= 1, got {n!r}")
+    if not 0 < level < 1:
+        raise InputError(f"level: expected a number in (0, 1), got {level!r}")
+    logits_NC, targets_N = checked(logits_NC, targets_N)
+    per_example = _PER_EXAMPLE.get(metric)
+    scores = None if per_example is None else per_example(logits_NC, targets_N).double()
+    values = []
+    generator = torch.Generator().manual_seed(key(seed, "bootstrap"))
+    count = len(targets_N)
+    for _ in range(n):
+        drawn_N = torch.randint(count, (count,), generator=generator)
+        drawn_N = drawn_N.to(logits_NC.device)
+        if scores is None:
+            values.append(metric(logits_NC[drawn_N], targets_N[drawn_N]))
+        else:
+            values.append(float(scores[drawn_N].mean()))
+    values.sort()
+    tail = (1 - level) / 2
+    return values[floor(tail * (n - 1))], values[ceil((1 - tail) * (n - 1))]

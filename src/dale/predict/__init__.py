@@ -1,0 +1,7 @@
+"""Members in, logits out; what was computed once is never computed again."""
+
+from dale.predict.inference import evaluating as evaluating
+from dale.predict.inference import infer as infer
+from dale.predict.inference import predict as predict
+
+__all__ = ["evaluating", "infer", "predict"]

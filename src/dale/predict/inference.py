@@ -1,0 +1,104 @@
+"""From a network and examples to logits.
+
+Shapes: M members, N examples, C classes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from dale.data import Split
+from dale.errors import ModelError
+from dale.store import Member, PredictionCache, Predictions, Run
+from dale.weights import load_into
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients; every submodule's mode is put back after.
+
+    Yields:
+        Nothing.
+    """
+    modes = {name: child.training for name, child in module.named_modules()}
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for name, child in module.named_modules():
+            child.training = modes[name]
+
+
+def infer(module: nn.Module, split: Split, *, batch: int = 512) -> Tensor:
+    """Logits of a network on a split.
+
+    Args:
+        module: The network, on any device; it is left as it was.
+        split: N examples, not augmented.
+        batch: Examples at once.
+
+    Returns:
+        float32 ``[N, C]`` on the CPU, in the split's order.
+
+    Raises:
+        ModelError: The output is not one row of logits for each example.
+
+    Example:
+        >>> from dale.data import load
+        >>> from dale.models import build
+        >>> data = load("digits")
+        >>> model = build("mlp", data.shape, data.classes)
+        >>> infer(model, data.splits["val"]).shape[1]
+        10
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    device = tensors[0].device if tensors else torch.device("cpu")
+    found = []
+    with evaluating(module):
+        for start in range(0, len(split), batch):
+            chosen = torch.arange(start, min(start + batch, len(split)))
+            logits = module(split.batch(chosen).to(device))
+            if not isinstance(logits, Tensor) or logits.shape[:-1] != chosen.shape:
+                shape = tuple(logits.shape) if isinstance(logits, Tensor) else logits
+                raise ModelError(
+                    f"the model returned {shape} for {len(chosen)} examples; expected "
+                    f"({len(chosen)}, classes)"
+                )
+            found.append(logits.to("cpu", torch.float32))
+    return torch.cat(found).clone()
+
+
+def predict(
+    run: Run,
+    cache: PredictionCache,
+    module: nn.Module,
+    split_name: str,
+    split: Split,
+    members: list[Member],
+    watch: Callable[[Member], None] = lambda member: None,
+) -> Predictions:
+    """Logits of members on a split: from the cache where it has them.
+
+    Args:
+        run: The run folder, held for writing.
+        cache: Its predictions.
+        module: The architecture; its weights are overwritten.
+        split_name: Name of the split.
+        split: The examples.
+        members: Whose logits are wanted.
+        watch: Called with each member that the network was run for.
+
+    Returns:
+        The predictions, in the members' order.
+    """
+    digest = split.digest()
+    for member in members:
+        if not cache.has(member, split_name, digest):
+            load_into(module, run.population.weights(member))
+            logits_NC = infer(module, split)
+            cache.put(member, split_name, digest, logits_NC, split.targets_N)
+            watch(member)
+    return cache.get(members, split_name, digest)

@@ -1,0 +1,279 @@
+"""Members, averages and ensembles of a run, judged on the same terms.
+
+Shapes: M members, N examples, C classes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from dale.calibrate import check_disjoint, fit_temperature
+from dale.diagnose import Verdict, regime
+from dale.ensemble import COMBINERS
+from dale.metrics import (
+    Reliability,
+    bootstrap,
+    brier,
+    disagreement_MM,
+    ece,
+    error,
+    mean_disagreement,
+    nll,
+    reliability,
+)
+from dale.recipes.workbench import PROBE, Workbench
+from dale.store import Member, Predictions
+from dale.train import STRATEGIES
+
+_RESAMPLES = 500
+_FUSED = {
+    "uniform": "uniform soup",
+    "weighted": "weighted average",
+    "greedy_soup": "greedy soup",
+}
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One thing to judge: a member, or a pool of members.
+
+    Args:
+        name: For people.
+        group: Strategy or group of its members.
+        kind: ``"single"``, ``"average"``, ``"soup"`` or ``"ensemble"``.
+        labels: Its members.
+        combine: How their predictions are pooled.
+        weights: Of the members in the pool, or None for equal ones.
+        note: Anything a reader should know.
+    """
+
+    name: str
+    group: str
+    kind: str
+    labels: tuple[str, ...]
+    combine: str = "mean_probability"
+    weights: tuple[float, ...] | None = None
+    note: str = ""
+
+    def logits(self, predictions: Predictions) -> Tensor:
+        """Its logits ``[N, C]`` on a split, from the members' predictions."""
+        picked = predictions.pick(self.labels)
+        if len(self.labels) == 1:
+            return picked.logits_MNC[0]
+        pool: Callable[..., Tensor] = COMBINERS[self.combine].function
+        if self.weights is None:
+            return pool(picked.logits_MNC)
+        return pool(picked.logits_MNC, picked.logits_MNC.new_tensor(self.weights))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A predictor's scores.
+
+    Args:
+        predictor: What was judged.
+        row: Its line in the table.
+        before: Reliability as it is.
+        after: Reliability after temperature scaling.
+    """
+
+    predictor: Predictor
+    row: Mapping[str, Any]
+    before: Reliability
+    after: Reliability
+
+
+def predictors(
+    members: Sequence[Member], extra: Sequence[Predictor] = ()
+) -> list[Predictor]:
+    """What is worth judging in a run: each strategy's network and pool, and fusions.
+
+    Args:
+        members: Of the run, in the order they were made.
+        extra: Pools chosen by hand.
+
+    Returns:
+        Trained networks and pools by strategy, then fused members, then the extra.
+    """
+    found: list[Predictor] = []
+    groups = dict.fromkeys(m.group for m in members if not m.parents)
+    for group in groups:
+        mine = [m for m in members if m.group == group and not m.parents]
+        row = STRATEGIES.get(group.split("-")[0])
+        last_title, pool_title = (row.last, row.pool) if row else (group, group)
+        suffix = f" {group.split('-', 1)[1]}" if "-" in group else ""
+        if all(p.name != last_title + suffix for p in found):
+            kind = "average" if mine[-1].how == "swa" else "single"
+            label = (mine[-1].label,)
+            found.append(Predictor(last_title + suffix, group, kind, label))
+        if len(mine) > 1:
+            labels = tuple(m.label for m in mine)
+            found.append(Predictor(pool_title + suffix, group, "ensemble", labels))
+    for member in members:
+        if member.parents:
+            title = f"{_FUSED.get(member.how, member.how)} of {member.group}"
+            if member.label != f"{member.how}-of-{member.group}":
+                title = member.label
+            note = f"mean of {len(member.parents)} members"
+            label = (member.label,)
+            found.append(Predictor(title, member.group, "soup", label, note=note))
+    return [*found, *extra]
+
+
+def judge(predictor: Predictor, fit: Predictions, score: Predictions) -> Judged:
+    """Score a predictor as it is and with a temperature fitted elsewhere.
+
+    Args:
+        predictor: What to judge.
+        fit: Predictions on the split that the temperature is fitted on.
+        score: Predictions on the split that is scored.
+
+    Returns:
+        The scores.
+
+    Raises:
+        LeakageError: The two splits are the same.
+    """
+    check_disjoint(fit.split_digest, score.split_digest)
+    temperature = fit_temperature(predictor.logits(fit), fit.targets_N)
+    raw_NC, targets_N = predictor.logits(score), score.targets_N
+    calibrated_NC = temperature.apply(raw_NC)
+    before = reliability(raw_NC, targets_N)
+    after = reliability(calibrated_NC, targets_N)
+    interval = bootstrap(error, raw_NC, targets_N, n=_RESAMPLES)
+    row = {
+        "name": predictor.name,
+        "group": predictor.group,
+        "kind": predictor.kind,
+        "labels": list(predictor.labels),
+        "networks": len(predictor.labels),
+        "n": len(targets_N),
+        "error": error(raw_NC, targets_N),
+        "error_interval": list(interval),
+        "nll": nll(raw_NC, targets_N),
+        "brier": brier(raw_NC, targets_N),
+        "ece": ece(raw_NC, targets_N),
+        "temperature": temperature.value,
+        "nll_calibrated": nll(calibrated_NC, targets_N),
+        "ece_calibrated": ece(calibrated_NC, targets_N),
+        "note": predictor.note,
+    }
+    return Judged(predictor, row, before, after)
+
+
+def evaluate(
+    bench: Workbench,
+    *,
+    fit: str = "val",
+    score: str = "test",
+    watch: Callable[[Member], None] = lambda member: None,
+) -> dict[str, Any]:
+    """Judge everything in a run and say which regime it is in.
+
+    Args:
+        bench: The run.
+        fit: Split that temperatures are fitted on.
+        score: Split that is scored.
+        watch: Called with each member that the network had to be run for.
+
+    Returns:
+        The table, the disagreement matrices, the reliability curves and the verdict,
+        as JSON values; also written to ``results/evaluation.json``.
+
+    Raises:
+        LeakageError: The two splits are the same.
+    """
+    check_disjoint(bench.split(fit).digest(), bench.split(score).digest())
+    members = bench.members()
+    fitting = bench.predict(fit, members, watch)
+    scoring = bench.predict(score, members, watch)
+    judged = [
+        judge(predictor, fitting, scoring)
+        for predictor in predictors(members, chosen_pools(bench))
+    ]
+    found = {
+        "split": score,
+        "fitted_on": fit,
+        "rows": [item.row for item in judged],
+        "disagreement": _disagreements(members, scoring),
+        "reliability": [
+            {
+                "name": item.predictor.name,
+                "before": {**item.before.to_dict(), **_pick(item.row, "")},
+                "after": {**item.after.to_dict(), **_pick(item.row, "_calibrated")},
+            }
+            for item in judged
+        ],
+        "verdict": verdict(bench, members, watch).to_dict(),
+        "inputs": {
+            "recipe": bench.run.recipe_digest,
+            fit: fitting.split_digest,
+            score: scoring.split_digest,
+        },
+    }
+    with bench.run.lock():
+        bench.run.write_result("evaluation", found)
+    return found
+
+
+def verdict(
+    bench: Workbench,
+    members: Sequence[Member],
+    watch: Callable[[Member], None] = lambda member: None,
+) -> Verdict:
+    """The regime of a run, from its first strategy's last network."""
+    group = members[0].group
+    last = [m for m in members if m.group == group and not m.parents][-1]
+    gap = {}
+    for name in (PROBE, "val"):
+        found = bench.predict(name, [last], watch)
+        logits_NC, targets_N = found.logits_MNC[0], found.targets_N
+        gap[name] = {
+            "error": error(logits_NC, targets_N),
+            "nll": nll(logits_NC, targets_N),
+        }
+    return regime(gap[PROBE], gap["val"], len(bench.split("val")))
+
+
+def chosen_pools(bench: Workbench) -> list[Predictor]:
+    """The pools stored by `dale.recipes.pool`."""
+    stored = bench.run.read_result("ensembles") or {"ensembles": []}
+    return [
+        Predictor(
+            name=entry["name"],
+            group=entry["group"],
+            kind="ensemble",
+            labels=tuple(entry["labels"]),
+            combine=entry["combine"],
+            weights=tuple(entry["weights"]) if entry["weights"] else None,
+            note=entry["note"],
+        )
+        for entry in stored["ensembles"]
+    ]
+
+
+def _pick(row: Mapping[str, Any], suffix: str) -> dict[str, float]:
+    return {"ece": row[f"ece{suffix}"], "nll": row[f"nll{suffix}"]}
+
+
+def _disagreements(
+    members: Sequence[Member], scoring: Predictions
+) -> list[dict[str, Any]]:
+    found = []
+    for group in dict.fromkeys(m.group for m in members):
+        labels = [m.label for m in members if m.group == group and not m.parents]
+        if len(labels) < 2:
+            continue
+        logits_MNC = scoring.pick(labels).logits_MNC
+        found.append(
+            {
+                "group": group,
+                "labels": labels,
+                "matrix": disagreement_MM(logits_MNC).tolist(),
+                "mean": mean_disagreement(logits_MNC),
+                "split": scoring.split,
+            }
+        )
+    return found

@@ -1,0 +1,6 @@
+"""Reports: a run as one HTML page that opens offline, with its JSON beside it."""
+
+from dale.report.gather import gather as gather
+from dale.report.html import render as render
+
+__all__ = ["gather", "render"]

@@ -1,0 +1,137 @@
+"""Sections that hold plots."""
+
+from collections.abc import Mapping, Sequence
+
+from dale.report import figures_judging, figures_training
+from dale.report.figures import Figure
+from dale.report.html_numbers import decimal, finite, percent
+from dale.report.html_tags import Html, join, tag
+from dale.report.style import colours
+
+Plots = dict[str, Figure]
+"""Figures of the page by the id of the element that shows them."""
+
+
+def place(
+    plots: Plots, figure: Figure, title: str, caption: Html | None = None
+) -> Html:
+    """Add a figure to the page's plots; the element where it will be drawn.
+
+    Args:
+        plots: The page's plots.
+        figure: The figure.
+        title: What it shows, for those who do not see it.
+        caption: Line above it.
+
+    Returns:
+        A ``<figure>`` with room for the plot.
+    """
+    name = f"plot-{len(plots) + 1}"
+    plots[name] = figure
+    height = figure["layout"]["height"]
+    room = tag(
+        "div",
+        id=name,
+        class_="plot",
+        style=f"height:{height}px",
+        role="img",
+        aria_label=title,
+    )
+    above = tag("figcaption", caption) if caption else None
+    return tag("figure", above, room)
+
+
+def schedules(document: Mapping, plots: Plots) -> Html | None:
+    """Learning rate against step."""
+    rows = document.get("schedules")
+    if not rows:
+        return None
+    figure = figures_training.schedule(rows, colours(document))
+    marked = any(row.get("ends") for row in rows)
+    note = "Diamonds mark the ends of cycles, and other steps after which members are taken."
+    return join(
+        tag("p", note, class_="lede") if marked else None,
+        place(plots, figure, "Learning rate against step"),
+    )
+
+
+def curves(document: Mapping, plots: Plots) -> Html | None:
+    """Loss and error against step."""
+    log = document.get("log") or ()
+    made = []
+    for quantity in ("loss", "error"):
+        if not figures_training.has(log, quantity):
+            continue
+        members = document.get("members") or ()
+        figure = figures_training.curves(log, members, quantity, colours(document))
+        caption = tag("b", quantity.capitalize())
+        title = f"{quantity.capitalize()} in training and validation against step"
+        made.append(place(plots, figure, title, caption))
+    if not made:
+        return None
+    lede = "Solid: validation. Dotted: training. Diamonds mark members."
+    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
+
+
+def disagreement(document: Mapping, plots: Plots) -> Html | None:
+    """One heat map per group of members."""
+    rows = document.get("disagreement")
+    if not rows:
+        return None
+    shares = [figures_judging.pairs(row) for row in rows]
+    top = max((value for values in shares for value in values), default=0.0)
+    made = []
+    for row, values in zip(rows, shares, strict=True):
+        mean = sum(values) / len(values) if values else None
+        caption = join(
+            tag("b", str(row["group"])),
+            f" · mean of pairs {percent(mean)}",
+            f" · {row['split']} split" if row.get("split") else None,
+        )
+        title = f"Pairwise disagreement of {row['group']}, mean {percent(mean)}"
+        figure = figures_judging.disagreement(row, top)
+        made.append(place(plots, figure, title, caption))
+    lede = (
+        "Share of examples on which two members predict different classes. "
+        "Members that agree everywhere add nothing to one another."
+    )
+    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="tiles"))
+
+
+def reliability(document: Mapping, plots: Plots) -> Html | None:
+    """Reliability diagrams of every predictor, before and after calibration."""
+    rows = document.get("reliability")
+    if not rows:
+        return None
+    made = [
+        tag("div", tag("h3", str(row["name"])), _before_after(row, plots))
+        for row in rows
+    ]
+    lede = (
+        "Bars: accuracy in each bin of confidence. Points: at the bin's mean "
+        "confidence; below the dashed line they are over-confident, above it "
+        "under-confident. Underneath: the share of examples in each bin."
+    )
+    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="predictors"))
+
+
+def _before_after(row: Mapping, plots: Plots) -> Html:
+    stages = {"before": "Before calibration", "after": "After calibration"}
+    made: Sequence[Html] = [
+        _diagram(row["name"], stages[stage], row[stage], plots)
+        for stage in stages
+        if row.get(stage)
+    ]
+    return tag("div", *made, class_="beside")
+
+
+def _diagram(name: str, stage: str, bins: Mapping, plots: Plots) -> Html:
+    figure = figures_judging.reliability(bins, name)
+    scores = [
+        f"{title} {show(bins[key])}"
+        for key, title, show in (("ece", "ECE", percent), ("nll", "NLL", decimal))
+        if finite(bins.get(key)) is not None
+    ]
+    caption = join(tag("b", stage), " · ".join(scores))
+    title = f"Reliability of {name}: {', '.join([stage.lower(), *scores])}"
+    return place(plots, figure, title, caption)

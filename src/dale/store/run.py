@@ -1,0 +1,143 @@
+"""A run: one folder with a recipe, the members it produced, and what was found."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from dale.errors import CorruptError, InputError, StoreError
+from dale.files import write_text
+from dale.store import sealed
+from dale.store.lock import writing
+from dale.store.population import Population
+
+
+class Run:
+    """A run folder that exists.
+
+    ::
+
+        recipe.yaml       how it is trained
+        population.json   its members, in order
+        members/          their weights
+        log.jsonl         one line for each epoch
+        state/            what a resume needs
+        predictions/      logits by split and member
+        results/          what was measured
+        report/           a page to read
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        StoreError: It is not a run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is not a folder; expected a run folder")
+        if not self.recipe_path.is_file():
+            raise InputError(
+                f"{self.folder} is not a run folder: it has no recipe.yaml"
+            )
+        if (self.folder / "members").exists() and not (
+            self.folder / "population.json"
+        ).exists():
+            raise CorruptError(
+                f"{self.folder}: population.json is missing although members exist"
+            )
+        self.population = Population.create(self.folder)
+
+    @staticmethod
+    def create(folder: str | os.PathLike[str], recipe: str) -> "Run":
+        """Make a run folder, or open the one already made from the same recipe.
+
+        Args:
+            folder: A new or empty folder, or a run of exactly this recipe.
+            recipe: Text of the recipe.
+
+        Returns:
+            The run.
+
+        Raises:
+            InputError: The folder holds something else.
+        """
+        folder = Path(folder)
+        path = folder / "recipe.yaml"
+        if path.exists():
+            if path.read_text(encoding="utf-8") != recipe:
+                raise InputError(
+                    f"{folder} holds a run of another recipe; choose another folder"
+                )
+        elif folder.exists() and (not folder.is_dir() or _occupied(folder)):
+            raise InputError(f"{folder} exists and is not a run; choose another folder")
+        else:
+            write_text(path, recipe)
+        return Run(folder)
+
+    @property
+    def recipe_path(self) -> Path:
+        """The recipe's file."""
+        return self.folder / "recipe.yaml"
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's text."""
+        try:
+            return self.recipe_path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreError(f"{self.recipe_path} cannot be read: {error}") from error
+
+    @property
+    def recipe_digest(self) -> str:
+        """SHA-256 of the recipe's text."""
+        return sha256(self.recipe.encode()).hexdigest()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; see `dale.store.writing`.
+
+        Yields:
+            Nothing; the population is read afresh first.
+        """
+        with writing(self.folder):
+            self.population = Population(self.folder)
+            yield
+
+    def write_result(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Store what was measured as ``results/<name>.json``."""
+        path = self.folder / "results" / f"{name}.json"
+        inputs = {"recipe": self.recipe_digest}
+        sealed.write(path, name, {"inputs": inputs, **content})
+        return path
+
+    def read_result(self, name: str) -> dict[str, Any] | None:
+        """What was measured, or None when it was not yet."""
+        path = self.folder / "results" / f"{name}.json"
+        return sealed.read(path, name) if path.exists() else None
+
+    def log(self) -> list[dict[str, Any]]:
+        """The training log: one record for each epoch of each trajectory.
+
+        Raises:
+            CorruptError: A line is not JSON.
+        """
+        path = self.folder / "log.jsonl"
+        if not path.exists():
+            return []
+        records = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise CorruptError(f"{path} line {number} is not JSON") from error
+        return records
+
+
+def _occupied(folder: Path) -> bool:
+    """Whether a folder holds anything but what an interrupted start leaves."""
+    return any(not entry.name.startswith(".") for entry in folder.iterdir())

@@ -1,0 +1,47 @@
+"""One run, many members: recipes, strategies, collectors and the loop."""
+
+from dale.train.collect import AverageCollector as AverageCollector
+from dale.train.collect import Collector as Collector
+from dale.train.collect import SnapshotCollector as SnapshotCollector
+from dale.train.collect import Snapshots as Snapshots
+from dale.train.drive import Watcher as Watcher
+from dale.train.drive import build_model as build_model
+from dale.train.drive import statistics_batches as statistics_batches
+from dale.train.drive import train as train
+from dale.train.engine import Engine as Engine
+from dale.train.engine import EngineSpec as EngineSpec
+from dale.train.loop import Batches as Batches
+from dale.train.loop import Progress as Progress
+from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
+from dale.train.recipe import Recipe as Recipe
+from dale.train.recipe import load_recipe as load_recipe
+from dale.train.recipe import parse_recipe as parse_recipe
+from dale.train.recipe import read_recipe as read_recipe
+from dale.train.recipe import recipe_schema as recipe_schema
+from dale.train.strategies import STRATEGIES as STRATEGIES
+from dale.train.strategies import Budget as Budget
+from dale.train.strategies import Trajectory as Trajectory
+
+__all__ = [
+    "OPTIMIZERS",
+    "STRATEGIES",
+    "AverageCollector",
+    "Batches",
+    "Budget",
+    "Collector",
+    "Engine",
+    "EngineSpec",
+    "Progress",
+    "Recipe",
+    "SnapshotCollector",
+    "Snapshots",
+    "Trajectory",
+    "Watcher",
+    "build_model",
+    "load_recipe",
+    "parse_recipe",
+    "read_recipe",
+    "recipe_schema",
+    "statistics_batches",
+    "train",
+]

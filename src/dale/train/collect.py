@@ -1,0 +1,167 @@
+"""Collectors: small values that watch a trajectory and take members out of it.
+
+A collector sees the step, counted as updates done so far, and the weights at that
+step. `update` may change what the collector carries along, and what it carries is
+part of a checkpoint; `member` is a pure function of that state and the weights. So
+a checkpoint can be written first and the member taken afterwards: whatever moment a
+process is killed at, the member is taken again from the same state.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from dale.errors import InputError
+from dale.weights import RunningMean, Weights, weights_of
+
+
+class Collector(Protocol):
+    """What the training loop asks of a collector."""
+
+    how: str
+    """How its members are made; recorded with each."""
+    averaged: bool
+    """Whether its members need their normalisation statistics re-estimated."""
+
+    def wants(self, step: int) -> bool:
+        """Whether `update` must see the weights after `step` updates."""
+        ...
+
+    def update(self, step: int, weights: Weights) -> None:
+        """Take note of the weights after `step` updates."""
+        ...
+
+    def emits(self, step: int) -> int | None:
+        """Index of the member, from 1, to take after `step` updates, if any."""
+        ...
+
+    def member(self, weights: Weights) -> Weights:
+        """The member's weights, given the live ones."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold: tensors and JSON values."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        ...
+
+
+class SnapshotCollector:
+    """Takes the live weights at given steps.
+
+    Args:
+        ends: Steps, counted as updates done, at which a member is taken.
+        how: Name recorded with the members.
+    """
+
+    averaged = False
+
+    def __init__(self, ends: Sequence[int], how: str = "snapshot") -> None:
+        self.how = how
+        self._index = {end: number for number, end in enumerate(ends, start=1)}
+
+    def wants(self, step: int) -> bool:
+        return False
+
+    def update(self, step: int, weights: Weights) -> None:
+        pass
+
+    def emits(self, step: int) -> int | None:
+        return self._index.get(step)
+
+    def member(self, weights: Weights) -> Weights:
+        return weights
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+class AverageCollector:
+    """Keeps the running mean of the weights over a tail and takes it at the end.
+
+    ``w̄ ← w̄ + (w − w̄) / (n + 1)`` at ``start + every, start + 2·every, …, end``:
+    stochastic weight averaging (Izmailov et al. 2018, arXiv 1803.05407).
+
+    Args:
+        start: Step after which averaging begins.
+        every: Steps between two models that enter the mean.
+        end: Step at which the mean becomes a member.
+        how: Name recorded with the member.
+    """
+
+    averaged = True
+
+    def __init__(self, start: int, every: int, end: int, how: str = "swa") -> None:
+        self.how = how
+        self._start, self._every, self._end = start, every, end
+        self._mean = RunningMean()
+
+    def wants(self, step: int) -> bool:
+        past = step - self._start
+        return 0 < past and step <= self._end and past % self._every == 0
+
+    def update(self, step: int, weights: Weights) -> None:
+        self._mean.update(weights)
+
+    def emits(self, step: int) -> int | None:
+        return 1 if step == self._end else None
+
+    def member(self, weights: Weights) -> Weights:
+        return self._mean.value()
+
+    def state(self) -> dict[str, Any]:
+        return self._mean.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._mean = RunningMean.from_state(state)
+
+
+class Snapshots:
+    """Takes snapshots in a training loop of your own.
+
+    Call `update` once after each optimiser step; when the number of calls reaches
+    one of `ends`, a copy of the model's weights is kept.
+
+    Args:
+        ends: Steps at which to take a snapshot, such as the `ends` of a schedule.
+
+    Raises:
+        InputError: There is no step to take a snapshot at.
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.Linear(2, 2)
+        >>> snapshots = Snapshots(ends=(2, 4))
+        >>> for _ in range(4):
+        ...     taken = snapshots.update(model)
+        >>> taken, len(snapshots.weights)
+        (True, 2)
+    """
+
+    def __init__(self, ends: Sequence[int]) -> None:
+        if not ends:
+            raise InputError("ends is empty; expected the steps to take snapshots at")
+        self.ends = tuple(ends)
+        self.weights: list[dict[str, Tensor]] = []
+        self.step = 0
+
+    def update(self, model: nn.Module) -> bool:
+        """Count one optimiser step; keep the weights when a cycle ends.
+
+        Args:
+            model: The model being trained.
+
+        Returns:
+            Whether a snapshot was taken.
+        """
+        self.step += 1
+        if self.step not in self.ends:
+            return False
+        self.weights.append(weights_of(model))
+        return True

@@ -1,0 +1,85 @@
+"""Where the tensors live and in which precision the forward pass runs."""
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dale.errors import InputError
+from dale.train.specs import Spec
+from typing import Literal
+
+
+class EngineSpec(Spec):
+    """The part of a recipe about devices and precision.
+
+    Args:
+        device: ``"auto"`` takes the first GPU when there is one.
+        precision: Of the forward pass; weights and updates stay float32.
+        clip: Largest global norm of the gradient, or None.
+        channels_last: Store images with channels innermost.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    clip: float | None = None
+    channels_last: bool = False
+
+
+class Engine:
+    """Accelerate moves tensors and scales losses; the clock stays with the loop.
+
+    Args:
+        spec: Device and precision.
+
+    Raises:
+        InputError: The device or the precision is not available here.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        if spec.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("engine.device is cuda, but torch sees no CUDA device")
+        cpu = spec.device == "cpu" or not torch.cuda.is_available()
+        if cpu and spec.precision == "fp16":
+            raise InputError("engine.precision fp16 needs a GPU; bf16 works on CPUs")
+        mixed = {"fp32": "no"}.get(spec.precision, spec.precision)
+        self.spec = spec
+        self._accelerator = Accelerator(cpu=cpu, mixed_precision=mixed)
+        self.device: torch.device = self._accelerator.device
+        self._format = (
+            torch.channels_last if spec.channels_last else torch.preserve_format
+        )
+
+    def prepare(self, model: nn.Module, optimizer: Optimizer) -> tuple[Any, Any]:
+        """The model to call and the optimiser to step."""
+        if self.spec.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self._accelerator.prepare(model, optimizer)
+
+    def place(self, inputs: Tensor) -> Tensor:
+        """A batch on the device, in the memory format asked for."""
+        if self.spec.channels_last and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return inputs.to(self.device, non_blocking=True)
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of a loss, scaled where the precision asks for it."""
+        self._accelerator.backward(loss)
+
+    def clip(self, model: nn.Module) -> None:
+        """Clip the global gradient norm when the recipe asks for it."""
+        if self.spec.clip is not None:
+            self._accelerator.clip_grad_norm_(model.parameters(), self.spec.clip)
+
+    @property
+    def scaler_state(self) -> dict[str, Any]:
+        """State of the loss scaler, empty unless the precision is fp16."""
+        scaler = self._accelerator.scaler
+        return scaler.state_dict() if scaler is not None else {}
+
+    def load_scaler_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        if self._accelerator.scaler is not None and state:
+            self._accelerator.scaler.load_state_dict(state)

@@ -1,0 +1,306 @@
+"""The training loop, visible from top to bottom.
+
+The loop owns the clock. `step` counts updates done; the rate, the order of the
+examples, the augmentation and every other random draw are functions of the seed and
+the step. After each update the collectors look at the weights. At a step that is
+due, the state is saved first and members and log lines are derived from it after,
+so that a process killed at any moment resumes to the same bytes.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from dale.data import Split
+from dale.errors import Interrupted, NotFiniteError
+from dale.keys import key
+from dale.train.collect import Collector
+from dale.train.engine import Engine
+from dale.train.strategies import Trajectory
+from dale.weights import load_into, weights_of
+
+_FLUSH = 50  # updates between two reads of the loss from the device
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands, for whoever watches.
+
+    Args:
+        trajectory: Name of the trajectory.
+        step: Updates done.
+        steps: Updates in all.
+        epoch: Epoch in progress, from 1.
+        cycle: Cycle in progress, from 1; 0 when the schedule has none.
+        loss: Mean training loss of the epoch so far.
+        rate: Learning rate of the last update.
+    """
+
+    trajectory: str
+    step: int
+    steps: int
+    epoch: int
+    cycle: int
+    loss: float
+    rate: float
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How a split is cut into batches: nearly equal ones, so that none is tiny.
+
+    Args:
+        examples: Size of the split.
+        size: Largest batch.
+    """
+
+    examples: int
+    size: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in one pass: the examples over the size, rounded up."""
+        return -(-self.examples // self.size)
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """The order of the examples in one epoch."""
+        generator = torch.Generator().manual_seed(key(seed, "order", epoch))
+        return torch.randperm(self.examples, generator=generator)
+
+    def bounds(self, index: int) -> tuple[int, int]:
+        """Where one batch of an epoch begins and ends in the order."""
+        per = self.per_epoch
+        return self.examples * index // per, self.examples * (index + 1) // per
+
+
+class Keeper(Protocol):
+    """Keeps what a trajectory produces; the loop does not know folders."""
+
+    def load(self) -> Mapping[str, Any] | None:
+        """The last saved state, if any."""
+        ...
+
+    def due(self, seconds: float) -> bool:
+        """Whether a state should be saved, this long after the last one."""
+        ...
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Save a state."""
+        ...
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        ...
+
+    def member(
+        self, collector: Collector, index: int, step: int, model: nn.Module
+    ) -> None:
+        """Take a member from the collector and the model's weights."""
+        ...
+
+
+@dataclass
+class _Epoch:
+    """Running sums over an epoch; losses are read from the device in bulk."""
+
+    loss: float = 0.0
+    wrong: int = 0
+    examples: int = 0
+    waiting: list[tuple[int, int, Tensor, Tensor]] = field(default_factory=list)
+
+    def add(self, step: int, size: int, loss: Tensor, wrong: Tensor) -> None:
+        self.waiting.append((step, size, loss, wrong))
+
+    def flush(self, trajectory: Trajectory) -> None:
+        if not self.waiting:
+            return
+        losses = torch.stack([entry[2] for entry in self.waiting]).tolist()
+        wrongs = torch.stack([entry[3] for entry in self.waiting]).tolist()
+        for (step, size, _, _), loss, wrong in zip(
+            self.waiting, losses, wrongs, strict=True
+        ):
+            if loss - loss != 0.0:  # NaN or infinite
+                rate = trajectory.schedule(step)
+                raise NotFiniteError(trajectory.name, step, rate, loss)
+            self.loss += loss * size
+            self.wrong += wrong
+            self.examples += size
+        self.waiting.clear()
+
+
+@dataclass
+class Loop:
+    """One trajectory, from its first update or its last checkpoint to its end.
+
+    Args:
+        trajectory: Schedule, seed and collectors.
+        model: The network, on the engine's device.
+        optimizer: Of the model's parameters.
+        split: Training examples.
+        batch: Largest batch.
+        engine: Device and precision.
+        keeper: Where states, members and log lines go.
+        evaluate: Scores of the model on held-out examples.
+        augment: Batched augmentation of raw inputs, or None.
+        label_smoothing: Share of the target spread over all classes.
+        watch: Called now and then with the progress.
+        stop: Asked after each update whether to stop.
+    """
+
+    trajectory: Trajectory
+    model: nn.Module
+    optimizer: Optimizer
+    split: Split
+    batch: int
+    engine: Engine
+    keeper: Keeper
+    evaluate: Callable[[nn.Module], Mapping[str, float]]
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    label_smoothing: float = 0.0
+    watch: Callable[[Progress], None] = lambda progress: None
+    stop: Callable[[], bool] = lambda: False
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            NotFiniteError: The loss became NaN or infinite.
+            Interrupted: `stop` asked for it; the state is saved.
+        """
+        trajectory = self.trajectory
+        self._batches = Batches(len(self.split), self.batch)
+        self._collectors = trajectory.collectors()
+        self._epoch = _Epoch()
+        self._last_state = time.monotonic()
+        step = self._resume()
+        call, optimizer = self.engine.prepare(self.model, self.optimizer)
+        per_epoch, targets_N = self._batches.per_epoch, self.split.targets_N
+        order, ordered = None, -1
+        while step < trajectory.steps:
+            epoch, index = divmod(step, per_epoch)
+            if epoch != ordered:
+                order, ordered = self._batches.order(trajectory.seed, epoch), epoch
+                self.model.train()
+            assert order is not None
+            start, end = self._batches.bounds(index)
+            chosen = order[start:end]
+            inputs = self._inputs(chosen, step)
+            targets = self.engine.place(targets_N[chosen])
+            rate = trajectory.schedule(step)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+
+            torch.manual_seed(key(trajectory.seed, "forward", step))
+            logits = call(inputs)
+            loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+            optimizer.zero_grad()
+            self.engine.backward(loss)
+            self.engine.clip(self.model)
+            optimizer.step()
+
+            step += 1
+            wrong = (logits.detach().argmax(dim=1) != targets).sum()
+            self._epoch.add(step - 1, end - start, loss.detach(), wrong)
+            self._after(step, rate)
+
+    def _inputs(self, chosen: Tensor, step: int) -> Tensor:
+        if self.augment is None:
+            return self.engine.place(self.split.batch(chosen))
+        seed = key(self.trajectory.seed, "augment", step)
+        generator = torch.Generator().manual_seed(seed)
+        return self.engine.place(self.split.batch(chosen, self.augment, generator))
+
+    def _after(self, step: int, rate: float) -> None:
+        """Everything that may follow an update."""
+        wanted = [c for c in self._collectors if c.wants(step)]
+        emitted = any(c.emits(step) is not None for c in self._collectors)
+        ended = step % self._batches.per_epoch == 0 or step == self.trajectory.steps
+        stopping = self.stop()
+        seconds = time.monotonic() - self._last_state
+        saving = emitted or stopping or (ended and self.keeper.due(seconds))
+        if wanted or saving or ended or step % _FLUSH == 0:
+            self._epoch.flush(self.trajectory)
+            self._report(step, rate)
+        for collector in wanted:
+            collector.update(step, self.model.state_dict())
+        if saving:
+            self._save(step)
+        if emitted or ended:
+            self._derive(step)
+        if stopping and step < self.trajectory.steps:
+            raise Interrupted(
+                f"stopped {self.trajectory.name} after step {step} of "
+                f"{self.trajectory.steps}"
+            )
+
+    def _derive(self, step: int) -> None:
+        """Members and the log line of a step: a function of the state at it."""
+        for collector in self._collectors:
+            index = collector.emits(step)
+            if index is not None:
+                self.keeper.member(collector, index, step, self.model)
+        per_epoch = self._batches.per_epoch
+        if step % per_epoch == 0 or step == self.trajectory.steps:
+            sums = self._epoch
+            self.keeper.log(
+                {
+                    "trajectory": self.trajectory.name,
+                    "epoch": -(-step // per_epoch),
+                    "step": step,
+                    "rate": self.trajectory.schedule(step - 1),
+                    "train_loss": sums.loss / max(sums.examples, 1),
+                    "train_error": sums.wrong / max(sums.examples, 1),
+                    **{f"val_{n}": v for n, v in self.evaluate(self.model).items()},
+                }
+            )
+            self._epoch = _Epoch()
+            self.model.train()
+
+    def _report(self, step: int, rate: float) -> None:
+        schedule = self.trajectory.schedule
+        self.watch(
+            Progress(
+                trajectory=self.trajectory.name,
+                step=step,
+                steps=self.trajectory.steps,
+                epoch=-(-step // self._batches.per_epoch),
+                cycle=schedule.cycle(step - 1) + 1 if schedule.ends else 0,
+                loss=self._epoch.loss / max(self._epoch.examples, 1),
+                rate=rate,
+            )
+        )
+
+    def _save(self, step: int) -> None:
+        sums = self._epoch
+        self.keeper.save(
+            {
+                "step": step,
+                "model": weights_of(self.model),
+                "optimizer": self.optimizer.state_dict(),
+                "collectors": [c.state() for c in self._collectors],
+                "scaler": self.engine.scaler_state,
+                "epoch": [sums.loss, sums.wrong, sums.examples],
+            }
+        )
+        self._last_state = time.monotonic()
+
+    def _resume(self) -> int:
+        """Load the last state, if any, and derive again what belongs to it."""
+        state = self.keeper.load()
+        if state is None:
+            return 0
+        step = state["step"]
+        load_into(self.model, state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.engine.load_scaler_state(state["scaler"])
+        for collector, saved in zip(self._collectors, state["collectors"], strict=True):
+            collector.load_state(saved)
+        self._epoch = _Epoch(*state["epoch"])
+        self._derive(step)
+        return step

@@ -1,0 +1,252 @@
+"""Recipes: one YAML file that says everything a run does.
+
+The pieces of a recipe are generated from the tables of data sources, models,
+schedules, optimisers and strategies: a variant's parameters are its function's.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import ConfigDict, Field, ValidationError
+
+from dale.data import SOURCES, augmentation
+from dale.errors import RecipeError, nearest
+from dale.models import MODELS, build_factory
+from dale.train.engine import EngineSpec
+from dale.train.optimizers import OPTIMIZERS
+from dale.train.specs import SCHEDULE, Spec, settings, signature_spec, spec_family
+from dale.train.strategies import STRATEGIES, Budget, Trajectory
+
+VERSION = 1
+"""Version of the recipe format that this dale reads."""
+
+DATA = spec_family({n: r.function for n, r in SOURCES.items()}, "source")
+MODEL = spec_family(
+    {**{n: r.function for n, r in MODELS.items()}, "factory": build_factory},
+    "name",
+    {"shape", "classes"},
+)
+OPTIMIZER = spec_family(
+    {n: r.function for n, r in OPTIMIZERS.items()}, "name", {"parameters"}
+)
+STRATEGY = spec_family(
+    {n: r.function for n, r in STRATEGIES.items()}, "name", {"budget"}
+)
+AugmentSpec = signature_spec("augment", augmentation)
+
+
+class Recipe(Spec):
+    """A whole recipe.
+
+    Args:
+        version: Of the format.
+        seed: Everything random in the run is derived from it.
+        data: Where the examples come from.
+        model: The network.
+        strategies: What to do with the budget; each spends it once.
+        epochs: The budget of each strategy, in passes over the training examples.
+        batch: Largest number of examples in an update.
+        optimizer: The optimiser; its rate comes from the strategy.
+        augment: Batched augmentation of the training images.
+        label_smoothing: Share of the target spread evenly over all classes.
+        engine: Device and precision.
+        checkpoint_seconds: Least time between two saved states.
+    """
+
+    model_config = ConfigDict(title="dale recipe")
+
+    version: Annotated[int, Field(ge=1)] = VERSION
+    seed: int = 0
+    data: DATA.annotation  # type: ignore[valid-type]
+    model: MODEL.annotation  # type: ignore[valid-type]
+    strategies: Annotated[tuple[STRATEGY.annotation, ...], Field(min_length=1)]  # type: ignore[valid-type]
+    epochs: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=2)] = 128
+    optimizer: OPTIMIZER.annotation = Field(default="sgd", validate_default=True)  # type: ignore[valid-type]
+    augment: AugmentSpec | None = None  # type: ignore[valid-type]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    engine: EngineSpec = EngineSpec()
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+
+    def budget(self, examples: int) -> Budget:
+        """What each strategy may spend, given the number of training examples."""
+        per_epoch = -(-examples // self.batch)
+        return Budget(self.epochs * per_epoch, per_epoch, self.seed)
+
+    def trajectories(self, examples: int) -> list[Trajectory]:
+        """All trajectories of the run, in the order they are trained.
+
+        Args:
+            examples: Number of training examples.
+
+        Returns:
+            The trajectories; a strategy named twice gets a number.
+
+        Raises:
+            RecipeError: A strategy does not fit into the budget.
+        """
+        budget, found = self.budget(examples), []
+        for index, spec in enumerate(self.strategies):
+            earlier = [s.name for s in self.strategies[:index]].count(spec.name)
+            make = STRATEGIES[spec.name].function
+            try:
+                made = make(budget, **settings(spec, "name"))
+            except ValueError as error:
+                raise RecipeError(f"strategies[{index}] {spec.name}: {error}") from None
+            found += [_numbered(item, earlier) for item in made]
+        return found
+
+
+def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
+    """Read a recipe.
+
+    Args:
+        text: YAML.
+        origin: Where the text comes from, for messages.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: One line for the first problem: where, what, what was expected.
+
+    Example:
+        >>> text = "{data: digits, model: mlp, epochs: 2, strategies: [snapshot]}"
+        >>> parse_recipe(text).strategies[0].cycles
+        5
+        >>> parse_recipe(text.replace("epochs", "epoch"))
+        Traceback (most recent call last):
+        dale.errors.RecipeError: recipe: unknown key 'epoch'; did you mean 'epochs'?
+    """
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" line {place.line + 1}" if place else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise RecipeError(f"{origin}{line} is not YAML: {problem}") from None
+    if not isinstance(document, dict):
+        raise RecipeError(
+            f"{origin} holds a {type(document).__name__}; expected a mapping of keys"
+        )
+    version = document.get("version", VERSION)
+    if isinstance(version, int) and version > VERSION:
+        raise RecipeError(
+            f"{origin} has version {version}; this dale reads up to {VERSION}"
+        )
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        raise RecipeError(f"{origin}: {_first_problem(error)}") from None
+
+
+def read_recipe(path: str | Path) -> str:
+    """The text of a recipe's file.
+
+    Raises:
+        RecipeError: There is no such file, or it is not text.
+    """
+    path = Path(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecipeError(f"{path} does not exist; expected a recipe") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read as text: {error}") from None
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a file; see `parse_recipe`."""
+    return parse_recipe(read_recipe(path), str(path))
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of recipes, for editors that complete and check them."""
+    schema = Recipe.model_json_schema()
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.loads(json.dumps({**head, **schema}))
+
+
+def _numbered(trajectory: Trajectory, earlier: int) -> Trajectory:
+    if not earlier:
+        return trajectory
+    suffix = f"-{earlier + 1}"
+    return replace(
+        trajectory,
+        name=trajectory.name + suffix,
+        group=trajectory.group + suffix,
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    """One line for the first thing wrong with a recipe.
+
+    Unknown keys come first: they are the usual cause of a key that is missing.
+    """
+    problems = error.errors(include_url=False)
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    path, model = _locate(problem["loc"])
+    where = _dotted(path)
+    if problem["type"] == "extra_forbidden":
+        inside = f" in {_dotted(path[:-1])}" if path[:-1] else ""
+        hint = nearest(str(path[-1]), model.model_fields)
+        return f"unknown key {path[-1]!r}{inside}; {hint}"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    if problem["type"].startswith("union_tag"):
+        context = problem.get("ctx", {})
+        tags = [t.strip(" '") for t in str(context.get("expected_tags", "")).split(",")]
+        if "tag" in context:
+            return f"{where}: unknown name {context['tag']!r}; " + nearest(
+                str(context["tag"]), tags
+            )
+        return f"{where}: expected a name, one of {', '.join(tags)}"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{where}: {message}; got {_short(problem['input'])}"
+
+
+_FAMILIES = {
+    "data": DATA,
+    "model": MODEL,
+    "optimizer": OPTIMIZER,
+    "strategies": STRATEGY,
+    "schedule": SCHEDULE,
+}
+_PARTS = {"engine": EngineSpec, "augment": AugmentSpec}
+
+
+def _locate(loc: tuple[int | str, ...]) -> tuple[list[int | str], type[Spec]]:
+    """The keys a reader sees, and the model that holds the last of them.
+
+    pydantic's location also names the variant it chose and the types it tried.
+    """
+    path: list[int | str] = []
+    model: type[Spec] = Recipe
+    family = None
+    for part in loc:
+        if isinstance(part, str) and "[" in part:
+            continue
+        if family is not None and part in family.models:
+            model, family = family.models[str(part)], None
+            continue
+        path.append(part)
+        if not isinstance(part, int):
+            family = _FAMILIES.get(part)
+            model = _PARTS.get(part, model)
+    return path, model
+
+
+def _dotted(path: list[int | str]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

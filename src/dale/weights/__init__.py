@@ -1,0 +1,60 @@
+"""Named tensors: their layout, arithmetic, files, digests and statistics."""
+
+from dale.weights.algebra import (
+    add,
+    copied,
+    distance,
+    dot,
+    lerp,
+    linear,
+    map_floats,
+    map_tensors,
+    mean,
+    norm,
+    scale,
+    sub,
+    weighted_sum,
+    wide,
+)
+from dale.weights.checkpoint import read_checkpoint
+from dale.weights.digest import digest, digest_arrays
+from dale.weights.io import load, load_into, save, weights_of
+from dale.weights.layout import Entry, Layout, Role, layout_of, layout_of_weights
+from dale.weights.lazy import LazyWeights
+from dale.weights.match import Weights
+from dale.weights.running import RunningMean
+from dale.weights.statistics import has_statistics, reestimate
+
+__all__ = [
+    "Entry",
+    "Layout",
+    "LazyWeights",
+    "Role",
+    "RunningMean",
+    "Weights",
+    "add",
+    "copied",
+    "digest",
+    "digest_arrays",
+    "distance",
+    "dot",
+    "has_statistics",
+    "layout_of",
+    "layout_of_weights",
+    "lerp",
+    "linear",
+    "load",
+    "load_into",
+    "map_floats",
+    "map_tensors",
+    "mean",
+    "norm",
+    "read_checkpoint",
+    "reestimate",
+    "save",
+    "scale",
+    "sub",
+    "weighted_sum",
+    "weights_of",
+    "wide",
+]

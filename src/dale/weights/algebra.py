@@ -1,0 +1,268 @@
+"""Arithmetic on named tensors.
+
+Floating-point tensors are computed in float32 or wider and cast back once; integer and
+Boolean tensors, which count or select, are carried from the first argument. Names that
+share a tensor in every argument share the result. Shape suffix: K, models.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dale.errors import InputError, WeightsError
+from dale.weights.match import Weights, check_match, is_inexact, listing, ties_of
+
+Kernel = Callable[..., Tensor]
+"""A pure function of one or more tensors of one shape."""
+
+
+def map_tensors(kernel: Kernel, first: Weights, *others: Weights) -> dict[str, Tensor]:
+    """Apply a function to the tensors of each name, whatever their type.
+
+    Args:
+        kernel: Gets the tensors of one name, in the order of the arguments.
+        first: Sets the names and their order.
+        others: Weights with the same names and shapes.
+
+    Returns:
+        What the function returned for each name. Names that share one tensor in every
+        argument are computed once and share it again.
+
+    Raises:
+        WeightsError: Names or shapes differ.
+
+    Example:
+        >>> map_tensors(torch.neg, {"w": torch.ones(2)})
+        {'w': tensor([-1., -1.])}
+    """
+    for position, other in enumerate(others, start=2):
+        check_match(first, other, f"weights {position}")
+    everyone = (first, *others)
+    ties = [ties_of(weights) for weights in everyone]
+    done: dict[tuple[str, ...], Tensor] = {}
+    result = {}
+    for name in first:
+        key = tuple(tie.get(name, name) for tie in ties)
+        if key not in done:
+            done[key] = _named(name, kernel, [weights[name] for weights in everyone])
+        result[name] = done[key]
+    return result
+
+
+def _named(name: str, kernel: Kernel, tensors: Sequence[Tensor]) -> Tensor:
+    try:
+        return kernel(*tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{name!r}: {error}") from None
+
+
+def map_floats(kernel: Kernel, first: Weights, *others: Weights) -> dict[str, Tensor]:
+    """Apply arithmetic to floating-point tensors and carry the rest.
+
+    Args:
+        kernel: Gets the tensors of one name as they are and computes in a wider type,
+            see `wide`; its result is cast to the type of the first.
+        first: Sets the names, their order and their types, and gives the counters.
+        others: Weights with the same names and shapes.
+
+    Returns:
+        New tensors; none shares memory with an argument.
+
+    Raises:
+        WeightsError: Names or shapes differ, or a name counts in one and not in all.
+
+    Example:
+        >>> twice = {"w": torch.ones(1).bfloat16(), "n": torch.tensor(3)}
+        >>> map_floats(lambda x: 2 * wide(x), twice)
+        {'w': tensor([2.], dtype=torch.bfloat16), 'n': tensor(3)}
+    """
+
+    def run(*tensors: Tensor) -> Tensor:
+        inexact = [is_inexact(tensor) for tensor in tensors]
+        if any(inexact) != all(inexact):
+            kinds = listing(str(tensor.dtype) for tensor in tensors)
+            raise WeightsError(f"floating-point in one model and not in all: {kinds}")
+        if not inexact[0]:
+            return tensors[0].detach().clone()
+        value = kernel(*(tensor.detach() for tensor in tensors))
+        return value.to(tensors[0].dtype, copy=_aliased(value, tensors))
+
+    return map_tensors(run, first, *others)
+
+
+def _aliased(value: Tensor, tensors: Sequence[Tensor]) -> bool:
+    place = value.untyped_storage().data_ptr()
+    return any(place == tensor.untyped_storage().data_ptr() for tensor in tensors)
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in the type that sums of it are computed in, float32 or wider."""
+    if tensor.is_complex():
+        return tensor.to(torch.promote_types(tensor.dtype, torch.complex64))
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
+
+
+def linear(
+    tensors_K: Sequence[Tensor],
+    coefficients_K: Sequence[float] | None = None,
+    normalize: bool = False,
+) -> Tensor:
+    """Weighted sum of K tensors, written around the one that weighs most.
+
+    ::
+
+        Σ c_k x_k = (Σ c_k) x_a + Σ c_k (x_k − x_a)      a = argmax |c_k|
+
+    Models of one basin are close to each other, so the differences are small and lose
+    little; K equal tensors give that tensor, and coefficients (0, …, 1, …, 0) give
+    that member, bit for bit. One member is widened at a time.
+
+    Args:
+        tensors_K: K tensors of one shape, of any floating-point types.
+        coefficients_K: K finite numbers; all 1 when not given. A model with
+            coefficient 0 is not read.
+        normalize: Divide the coefficients by their sum.
+
+    Returns:
+        The sum in float32 or wider.
+
+    Raises:
+        InputError: No tensors, another number of coefficients, a coefficient that is
+            not finite, or a sum of 0 to be divided by.
+
+    Example:
+        >>> linear([torch.tensor(1.0), torch.tensor(4.0)], [2, 1], normalize=True)
+        tensor(2.)
+    """
+    weights_K, total = _coefficients(len(tensors_K), coefficients_K, normalize)
+    anchor = max(range(len(weights_K)), key=lambda k: abs(weights_K[k]))
+    center = wide(tensors_K[anchor])
+    result = center if total == 1.0 else center * total
+    rest = [k for k, c in enumerate(weights_K) if c and k != anchor]
+    for k in rest:
+        result = torch.add(result, wide(tensors_K[k]) - center, alpha=weights_K[k])
+    endless = center.isinf()
+    if rest and endless.any():
+        # masks of −∞ are kept as buffers; their differences are not numbers
+        plain = sum(weights_K[k] * wide(tensors_K[k]) for k in (anchor, *rest))
+        result = torch.where(endless, plain, result)
+    return result
+
+
+def _coefficients(
+    count: int, coefficients_K: Sequence[float] | None, normalize: bool
+) -> tuple[list[float], float]:
+    given = [1.0] * count if coefficients_K is None else [*map(float, coefficients_K)]
+    if not count or len(given) != count:
+        raise InputError(
+            f"one coefficient for each of 1 or more models is needed: {count} models, "
+            f"{len(given)} coefficients"
+        )
+    if not all(map(math.isfinite, given)):
+        raise InputError(f"coefficients must be finite, got {given}")
+    total = math.fsum(given)
+    if not normalize:
+        return given, total
+    if total == 0:
+        raise InputError(f"coefficients to be normalised must not sum to 0: {given}")
+    return [value / total for value in given], 1.0
+
+
+def add(first: Weights, second: Weights) -> dict[str, Tensor]:
+    """``first + second``, name by name."""
+    return map_floats(lambda x, y: wide(x) + wide(y), first, second)
+
+
+def sub(first: Weights, second: Weights) -> dict[str, Tensor]:
+    """``first − second``, name by name: a task vector, when `second` is the base."""
+    return map_floats(lambda x, y: wide(x) - wide(y), first, second)
+
+
+def scale(weights: Weights, factor: float) -> dict[str, Tensor]:
+    """``factor · weights``, name by name."""
+    return map_floats(lambda x: wide(x) * factor, weights)
+
+
+def lerp(first: Weights, second: Weights, t: float) -> dict[str, Tensor]:
+    """``(1 − t) first + t second``, name by name; exact at both ends.
+
+    Example:
+        >>> lerp({"w": torch.tensor(1.0)}, {"w": torch.tensor(3.0)}, 0.25)
+        {'w': tensor(1.5000)}
+    """
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        x, y = wide(x), wide(y).to(wide(x).dtype)
+        return torch.where(x.isinf() & (x == y), x, torch.lerp(x, y, t))
+
+    return map_floats(kernel, first, second)
+
+
+def weighted_sum(
+    weights_K: Sequence[Weights], coefficients_K: Sequence[float]
+) -> dict[str, Tensor]:
+    """``Σ c_k weights_k``, name by name; see `linear`.
+
+    Example:
+        >>> one, two = {"w": torch.ones(2)}, {"w": 2 * torch.ones(2)}
+        >>> weighted_sum([one, two], [1.0, -1.0])
+        {'w': tensor([-1., -1.])}
+    """
+    _coefficients(len(weights_K), coefficients_K, False)
+    return map_floats(lambda *x_K: linear(x_K, coefficients_K), *weights_K)
+
+
+def mean(
+    weights_K: Sequence[Weights], coefficients_K: Sequence[float] | None = None
+) -> dict[str, Tensor]:
+    """``Σ c_k weights_k / Σ c_k``, name by name; equal coefficients when not given.
+
+    Example:
+        >>> mean([{"w": torch.zeros(2)}, {"w": torch.ones(2)}])
+        {'w': tensor([0.5000, 0.5000])}
+    """
+    _coefficients(len(weights_K), coefficients_K, True)
+    return map_floats(lambda *x_K: linear(x_K, coefficients_K, True), *weights_K)
+
+
+def copied(weights: Weights) -> dict[str, Tensor]:
+    """Detached clones; names that share a tensor share its clone."""
+    return map_tensors(lambda tensor: tensor.detach().clone(), weights)
+
+
+def dot(first: Weights, second: Weights) -> float:
+    """``Σ first · second`` over floating-point tensors, in float64.
+
+    Tied tensors are counted once; statistics are counted with the parameters.
+
+    Example:
+        >>> dot({"w": torch.ones(3)}, {"w": torch.full((3,), 2.0)})
+        6.0
+    """
+    return _total(lambda x, y: torch.vdot(x, y).real, first, second)
+
+
+def norm(weights: Weights) -> float:
+    """Euclidean length over floating-point tensors, in float64; see `dot`."""
+    return math.sqrt(dot(weights, weights))
+
+
+def distance(first: Weights, second: Weights) -> float:
+    """Euclidean distance over floating-point tensors, in float64; see `dot`."""
+    return math.sqrt(_total(lambda x, y: (x - y).abs().square().sum(), first, second))
+
+
+def _total(kernel: Kernel, first: Weights, second: Weights) -> float:
+    parts: list[float] = []
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        if is_inexact(x):
+            dtype = torch.complex128 if x.is_complex() else torch.float64
+            flat = (v.detach().to("cpu", dtype).reshape(-1) for v in (x, y))
+            parts.append(kernel(*flat).item())
+        return x
+
+    map_tensors(run, first, second)
+    return math.fsum(parts)

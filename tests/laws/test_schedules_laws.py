@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from cases.schedules import CASES
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from cases.schedules import CASES
 from dale.errors import InputError
 from dale.schedules import (
     SCHEDULES,
@@ -68,7 +68,7 @@ def test_each_restart_is_at_the_peak_exactly(drawn):
 
 @given(restarts(), st.floats(0.1, 1.0))
 def test_decayed_peaks_are_exact(drawn, factor):
-    peak, _, endpoint, plain = drawn
+    peak, _, _, plain = drawn
     schedule = cosine_restarts(peak, plain.steps, len(plain.ends), peak_factor=factor)
     for cycle, start in enumerate((0, *schedule.ends[:-1])):
         assert schedule(start) == peak * factor**cycle
@@ -174,11 +174,16 @@ def test_prefixed_warmup_moves_the_schedule(schedule, steps):
 
 
 @given(shapes(), st.integers(1, 5))
-def test_stretching_by_a_whole_factor_keeps_range_and_ends(schedule, factor):
+def test_stretching_keeps_the_range_and_both_ends_of_every_cycle(schedule, factor):
     wide = stretch(schedule, factor * schedule.steps)
     assert wide.ends == tuple(factor * end for end in schedule.ends)
-    assert max(wide.values()) == max(schedule.values())
-    assert min(wide.values()) == min(schedule.values())
+    old, new = schedule.values(), wide.values()
+    assert min(old) <= min(new) <= max(new) <= max(old)
+    for start, end in pairwise((0, *(schedule.ends or (schedule.steps,)))):
+        assert (new[factor * start], new[factor * end - 1]) == (
+            (old[start] if end - start > 1 or factor == 1 else new[factor * start]),
+            old[end - 1],
+        )
 
 
 @given(shapes(), st.integers(1, 4), st.floats(0.1, 4.0))

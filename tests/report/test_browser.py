@@ -101,7 +101,7 @@ def browse(tmp_path_factory):
 @pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(NAMES)} is on PATH")
 def test_the_page_works_in_a_browser(document, browse):
     document["log"] += [row | {"trajectory": "<b>x</b>"} for row in document["log"][:2]]
-    long = "a-long-name-without-any-break-" * 4
+    long = "unbroken" * 12
     document["title"] = document["command"] = long
     document["table"]["rows"][0]["note"] = long
     found = browse(document)

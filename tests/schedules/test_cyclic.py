@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from reference import schedules as slow
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR
 
 from dale.errors import InputError
@@ -16,6 +15,7 @@ from dale.schedules import (
     triangular,
     triangular2,
 )
+from reference import schedules as slow
 
 
 def torch_rates(make, steps, lr=0.3):

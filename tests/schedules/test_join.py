@@ -1,4 +1,5 @@
 import pickle
+from itertools import pairwise
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_warmup_ends_without_a_jump(schedule, steps):
     # a ramp to the peak would jump back to the curve where it ends
     warm = warmup(schedule, steps=steps, first=0.01)
     ramp = warm.values()[: steps + 1]
-    rises = [b - a for a, b in zip(ramp, ramp[1:], strict=False)]
+    rises = [b - a for a, b in pairwise(ramp)]
     assert rises == pytest.approx([(schedule(steps) - 0.01) / steps] * steps)
     assert warm.values()[steps:] == schedule.values()[steps:]
     assert (warm.steps, warm.ends) == (schedule.steps, schedule.ends)

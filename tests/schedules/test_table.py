@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import get_type_hints
 
 import pytest
-from cases.schedules import BAD, CASES, NEEDED
-from reference import schedules as slow
 
+from cases.schedules import BAD, CASES, NEEDED
 from dale import schedules
 from dale.errors import InputError
 from dale.schedules import SCHEDULES, Schedule, Steps
+from reference import schedules as slow
 
 ROWS = list(SCHEDULES)
 LENGTHS = [12, 23, 24, 40, 101]

@@ -4,7 +4,6 @@ import warnings
 
 import pytest
 import torch
-from cases.schedules import CASES
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
     CosineAnnealingLR,
@@ -12,6 +11,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from cases.schedules import CASES
 from dale.errors import InputError
 from dale.schedules import (
     SCHEDULES,
@@ -253,6 +253,7 @@ def test_tensor_fields_are_filled_in_place():
     assert held.item() == pytest.approx(CYCLES(4))
     scheduler.load_state_dict({"step": 1})
     assert optimizer.param_groups[0]["lr"] is held
+    assert optimizer.param_groups[0]["initial_lr"] == pytest.approx(0.7)
     assert held.item() == pytest.approx(CYCLES(1))
     assert scheduler.get_last_lr()[0] is not held
 
@@ -307,6 +308,23 @@ def test_warning_only_for_the_wrong_order():
         advance(optimizer, scheduler, 2)
     with pytest.warns(UserWarning, match=r"before `optimizer.step\(\)`"):
         Scheduled(sgd(), CYCLES).step()
+
+
+def test_no_warning_when_the_first_update_after_a_resume_is_skipped():
+    # a gradient scaler skips the optimizer's step when it meets an infinity
+    scheduler = Scheduled(sgd(), CYCLES)
+    scheduler.load_state_dict({"step": 3})
+    scheduler.step()
+    assert scheduler.get_last_lr() == [CYCLES(4)]
+
+
+def test_torch_jump_to_a_step():
+    scheduler = Scheduled(optimizer := sgd(), {"lr": CYCLES, "momentum": RISING})
+    optimizer.step()
+    with pytest.warns(UserWarning, match="epoch parameter"):
+        scheduler.step(5)
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["momentum"]) == (CYCLES(5), RISING(5))
 
 
 def test_any_function_of_the_step_will_do():

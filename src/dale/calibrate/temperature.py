@@ -85,7 +85,8 @@ class Temperature:
         if self.at_bound == "high":
             text += (
                 "; no optimum: the NLL still falls at the highest temperature tried, "
-                "as it does when the logits tell nothing about the targets"
+                "as it does when the logits tell nothing about the targets, or a few "
+                "of them are enormous and wrong"
             )
         return text
 

@@ -146,7 +146,7 @@ class Examples:
             for piece in self.reader.contents(chunk_N):
                 digest.update(piece)
         for tensor in (self.targets_N, *self.scaling.affine):
-            digest.update(tensor.contiguous().numpy())
+            digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def _rows(self, indices: Tensor) -> Tensor:

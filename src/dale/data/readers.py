@@ -96,6 +96,7 @@ class DatasetReader:
             array or a Pillow image.
         name: For messages.
         shape: Of every input.
+        dtype: Of every input, uint8 or float32.
         lazy: Whether reading costs more than copying; it does.
 
     Example:
@@ -108,8 +109,13 @@ class DatasetReader:
     dataset: Any
     name: str
     shape: tuple[int, ...]
+    dtype: torch.dtype
     lazy: bool = True
-    preprocessing: str = "dataset"
+
+    @property
+    def preprocessing(self) -> str:
+        """The type of the inputs, as equal bytes may mean other numbers."""
+        return str(self.dtype)
 
     @classmethod
     def of(cls, dataset: Any, name: str) -> "DatasetReader":
@@ -131,7 +137,7 @@ class DatasetReader:
                 f"{name}: item 0 differs between two readings; expected a dataset "
                 "without random transforms (augmentation is a setting of training)"
             )
-        return cls(dataset, name, tuple(first.shape))
+        return cls(dataset, name, tuple(first.shape), first.dtype)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -140,25 +146,25 @@ class DatasetReader:
         """The rows' inputs, read in order.
 
         Raises:
-            DataError: An item cannot be read or has another shape than the first.
+            DataError: An item cannot be read, or its shape or type is not item 0's.
         """
         inputs = []
         for row in rows_N.tolist():
             value = read_item(self.dataset, row, self.name)[0]
-            if tuple(value.shape) != self.shape:
+            if (tuple(value.shape), value.dtype) != (self.shape, self.dtype):
                 raise DataError(
-                    f"{self.name}: item {row} has shape {tuple(value.shape)}; expected "
-                    f"{self.shape} as item 0"
+                    f"{self.name}: item {row} has shape {tuple(value.shape)} and type "
+                    f"{value.dtype}; expected {self.shape} and {self.dtype} as item 0"
                 )
             inputs.append(value)
-        return torch.stack(inputs) if inputs else torch.empty(0, *self.shape)
+        if not inputs:
+            return torch.empty(0, *self.shape, dtype=self.dtype)
+        return torch.stack(inputs)
 
     def contents(self, rows_N: Tensor) -> Iterable[Any]:
-        """The inputs' memory, with their type."""
+        """The inputs' memory."""
         for row in rows_N:
-            value = self.take(row.reshape(1))
-            yield str(value.dtype).encode()
-            yield value.numpy()
+            yield self.take(row.reshape(1)).numpy()
 
 
 def read_item(dataset: Any, row: int, name: str) -> tuple[Tensor, int]:

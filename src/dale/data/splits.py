@@ -19,8 +19,7 @@ def make_splits(
 
     The examples of a class are put in an order drawn from the seed and the class; each
     named split takes its quota (`quotas`) from the front of what is left, and what
-    remains is ``"train"``. So a class's division depends on its own examples, and
-    adding a split at the end changes none before it.
+    remains is ``"train"``. So a split named later changes none named before it.
 
     Args:
         targets_N: int64 classes.
@@ -80,31 +79,35 @@ def quotas(counts_C: list[int], total: int) -> list[int]:
         [5, 4, 1]
     """
     everyone = sum(counts_C)
-    ideal_C = [total * count / everyone for count in counts_C] if everyone else []
-    taken_C = [min(int(ideal), n) for ideal, n in zip(ideal_C, counts_C, strict=True)]
-    low_C = [min(1, max(0, n - 1)) for n in counts_C]
-    high_C = [n - low if n > 1 else 0 for n, low in zip(counts_C, low_C, strict=True)]
+    low_C = [min(1, max(0, count - 1)) for count in counts_C]
+    high_C = [max(0, count - 1) for count in counts_C]
     if sum(low_C) > total:
         low_C = [0] * len(counts_C)
     if sum(high_C) < total:
         high_C = list(counts_C)
     taken_C = [
-        min(max(taken, low), high)
-        for taken, low, high in zip(taken_C, low_C, high_C, strict=True)
+        min(max(total * count // everyone, low), high)
+        for count, low, high in zip(counts_C, low_C, high_C, strict=True)
     ]
-    while (missing := total - sum(taken_C)) != 0:
+    while missing := total - sum(taken_C):
         step = 1 if missing > 0 else -1
         bound_C = high_C if step > 0 else low_C
-        open_C = [c for c, taken in enumerate(taken_C) if taken != bound_C[c]]
-        best = max(open_C, key=lambda c: (step * (ideal_C[c] - taken_C[c]), -c))
-        taken_C[best] += step
+        # how far each class is on the wrong side of its ideal, in units of 1/N
+        gap_C = [
+            step * (total * count - taken * everyone)
+            for count, taken in zip(counts_C, taken_C, strict=True)
+        ]
+        free = [c for c, taken in enumerate(taken_C) if taken != bound_C[c]]
+        taken_C[max(free, key=gap_C.__getitem__)] += step
     return taken_C
 
 
 def _count(name: str, size: int | float, everyone: int) -> int:
     if isinstance(size, float):
         if not 0 < size < 1:
-            raise DataError(f"the share of {name} is {size}; expected a value in (0, 1)")
+            raise DataError(
+                f"the share of {name} is {size}; expected a value in (0, 1)"
+            )
         return max(1, round(size * everyone))
     if isinstance(size, bool) or size < 1:
         raise DataError(f"the size of {name} is {size}; expected at least 1 example")

@@ -8,6 +8,7 @@ from dale.errors import DaleError
 from dale.recipes.workbench import Workbench
 from dale.store import Run, sealed
 from dale.train.checkpoint import load_state
+from dale.weights import load
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ def verify(run: Run) -> Checked:
         except DaleError as error:
             problems.append(str(error))
 
-    bench: list[Workbench] = []
-    check(lambda: bench.append(Workbench(run)))
+    check(lambda: Workbench(run))
     for member in run.population:
         check(lambda member=member: run.population.weights(member))
     for path in sorted(run.folder.glob("state/*.safetensors")):
@@ -54,8 +54,7 @@ def verify(run: Run) -> Checked:
     for path in sorted(run.folder.glob("results/*.json")):
         check(lambda path=path: sealed.read(path, path.stem))
     for path in sorted(run.folder.glob("predictions/*/*.safetensors")):
-        if bench:
-            check(lambda path=path: bench[0].cache.check(path))
+        check(lambda path=path: load(path))
     if (run.folder / "log.jsonl").exists():
         check(run.log)
     return Checked(read, tuple(problems), tuple(_strays(run)))

@@ -48,7 +48,7 @@ def schedules(document: Mapping, plots: Plots) -> Html | None:
         return None
     figure = figures_training.schedule(rows, colours(document))
     marked = any(row.get("ends") for row in rows)
-    note = "Diamonds mark the ends of cycles, and other steps after which members are taken."
+    note = "Diamonds mark the ends of cycles, where members are taken."
     return join(
         tag("p", note, class_="lede") if marked else None,
         place(plots, figure, "Learning rate against step"),

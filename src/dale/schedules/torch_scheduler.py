@@ -86,7 +86,7 @@ class Scheduled(LRScheduler):
         _check_groups(optimizer, self._driven)
         for group in optimizer.param_groups:
             # torch demands it when resuming; here nothing is computed from it
-            group.setdefault("initial_lr", group["lr"])
+            group.setdefault("initial_lr", _copied(group["lr"]))
         super().__init__(optimizer, whole("last_epoch", last_epoch, least=-1))
 
     @property

@@ -62,10 +62,7 @@ class Population(Sequence[Member]):
         self._path = folder / "population.json"
         document = sealed.read(self._path, "population")
         try:
-            self._members = [
-                Member(**{**record, "parents": tuple(record["parents"])})
-                for record in document["members"]
-            ]
+            self._members = [_member(record) for record in document["members"]]
         except (KeyError, TypeError) as error:
             raise CorruptError(
                 f"{self._path} has an unreadable member: {error}"
@@ -147,7 +144,7 @@ class Population(Sequence[Member]):
                     "weights; choose another label"
                 )
         if not self._intact(member):
-            header = {"digest": member.digest, "label": label, "how": how}
+            header = {"label": label, "how": how}
             w.save(self.path(member), weights, header, layout)
         self._write([*self._members, member])
         return member
@@ -161,7 +158,7 @@ class Population(Sequence[Member]):
         path = self.path(member)
         if not path.exists():
             raise CorruptError(f"{path} is missing: it holds member {member.label!r}")
-        weights, _ = w.load(path)
+        weights, _ = w.load(path, verify=False)
         if w.digest(weights) != member.digest:
             raise CorruptError(
                 f"{path} was altered: member {member.label!r} no longer matches its "
@@ -180,3 +177,7 @@ class Population(Sequence[Member]):
         records = [json.loads(json.dumps(asdict(member))) for member in members]
         sealed.write(self._path, "population", {"members": records})
         self._members = members
+
+
+def _member(record: dict[str, Any]) -> Member:
+    return Member(**record | {"parents": tuple(record["parents"])})  # type: ignore[arg-type]

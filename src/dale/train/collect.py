@@ -8,12 +8,13 @@ process is killed at, the member is taken again from the same state.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
 from dale.errors import InputError
 from dale.weights import RunningMean, Weights, weights_of
+from dale.weights.running import RunningState
 
 
 class Collector(Protocol):
@@ -116,10 +117,10 @@ class AverageCollector:
         return self._mean.value()
 
     def state(self) -> dict[str, Any]:
-        return self._mean.state()
+        return dict(self._mean.state())
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._mean = RunningMean.from_state(state)
+        self._mean = RunningMean.from_state(cast(RunningState, state))
 
 
 class Snapshots:

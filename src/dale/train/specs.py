@@ -9,6 +9,9 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -63,15 +66,14 @@ def spec_family(
         name: signature_spec(name, function, key, filled)
         for name, function in functions.items()
     }
-    union: Any = Union[tuple(models.values())]  # noqa: UP007
+    union: Any = reduce(or_, models.values())
     if len(models) > 1:
         union = Annotated[union, Field(discriminator=key)]
 
     def expand(value: Any) -> Any:
         return {key: value} if isinstance(value, str) else value
 
-    word = Literal[tuple(models)]  # type: ignore[valid-type]
-    schema_type = word | union
+    schema_type = _literal(*models) | union
     return Family(
         models,
         Annotated[union, BeforeValidator(expand, json_schema_input_type=schema_type)],
@@ -98,9 +100,9 @@ def steps_of(length: int | str, total: int, per_epoch: int) -> int:
         RecipeError: The text is not a length.
 
     Example:
-        >>> steps_of("10%", 500, 20), steps_of("2 epochs", 500, 20), steps_of(7, 500, 20)
-        (50, 40, 7)
-    """  # noqa: E501
+        >>> [steps_of(length, 500, 20) for length in ("10%", "2 epochs", 7)]
+        [50, 40, 7]
+    """
     if isinstance(length, int):
         return length
     found = _LENGTH.match(length)
@@ -132,7 +134,7 @@ def signature_spec(
         The model.
     """
     hints = get_type_hints(function, include_extras=True)
-    fields: dict[str, Any] = {key: (Literal[name], ...)} if key else {}
+    fields: dict[str, Any] = {key: (_literal(name), ...)} if key else {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in filled:
             continue
@@ -146,21 +148,24 @@ def signature_spec(
     )
 
 
+def _literal(*words: str) -> Any:
+    """`Literal` of words that are known at run time only."""
+    return Literal.__getitem__(words)  # type: ignore[attr-defined]
+
+
 def _recipe_type(hint: Any) -> Any:
     """The annotation with every length in steps replaced by a `Length`."""
     if hint == Steps:
         return Length
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is None or origin is Literal or origin is Annotated:
+    arguments = get_args(hint)
+    if get_origin(hint) in (None, Literal, Annotated):
         return hint
     replaced = tuple(_recipe_type(argument) for argument in arguments)
     if replaced == arguments:
         return hint
-    return Union[replaced] if _is_union(hint) else origin[replaced]  # noqa: UP007
-
-
-def _is_union(hint: Any) -> bool:
-    return get_origin(hint) in (Union, type(int | str))
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, replaced)
+    return get_origin(hint)[replaced]
 
 
 SCHEDULE = spec_family(

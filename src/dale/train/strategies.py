@@ -270,8 +270,10 @@ def _standard(
     budget: Budget, peak: float, schedule: ScheduleSpec | None, length: Length
 ) -> Schedule:
     if schedule is None:
-        at = (budget.steps // 2, budget.steps * 3 // 4)
-        rate = milestones(peak=peak, steps=budget.steps, at=at, factor=0.1)
+        drops = {budget.steps // 2, budget.steps * 3 // 4} - {0}
+        rate = milestones(
+            peak=peak, steps=budget.steps, at=tuple(sorted(drops)), factor=0.1
+        )
     else:
         rate = build_schedule(schedule, budget.steps, budget.per_epoch)
     return _warmed(rate, budget, length)

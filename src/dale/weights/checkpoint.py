@@ -83,7 +83,9 @@ def _read(path: Path) -> object:
                 f"model.state_dict() alone ({reason})"
             ) from error
         raise CorruptError(f"{path}: not a PyTorch file: {reason}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make the reader fail in any way at all
         reason = str(error).split("\n", 1)[0]
         raise CorruptError(f"{path}: not a whole PyTorch file: {reason}") from error
 

@@ -95,4 +95,6 @@ def raw(tensor: Tensor) -> memoryview:
     if tensor.device.type == "meta":
         raise WeightsError("a tensor with data is needed, this one is on 'meta'")
     plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    return plain.reshape(-1).view(torch.uint8).numpy().data
+    # a single element may have any stride and still be contiguous
+    flat = plain.as_strided((plain.numel(),), (1,))
+    return flat.view(torch.uint8).numpy().data

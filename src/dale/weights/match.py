@@ -41,7 +41,13 @@ def identity(tensor: Tensor) -> tuple[object, ...]:
     if tensor.numel() == 0:
         return (id(tensor),)
     place = (tensor.device, tensor.data_ptr(), tensor.dtype)
-    return (*place, tuple(tensor.shape), tensor.stride(), tensor.is_conj())
+    return (
+        *place,
+        tuple(tensor.shape),
+        tensor.stride(),
+        tensor.is_conj(),
+        tensor.is_neg(),
+    )
 
 
 def ties_of(weights: Weights | Tied) -> dict[str, str]:

@@ -1,0 +1,102 @@
+"""Data sources: three splits of examples, normalised, with augmentation on raw values.
+
+Shape suffixes: N examples.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dale.data.assemble import from_arrays as from_arrays
+from dale.data.augment import AUGMENTATIONS as AUGMENTATIONS
+from dale.data.augment import augmentation as augmentation
+from dale.data.augment import compose as compose
+from dale.data.data import SPLITS as SPLITS
+from dale.data.data import Augment as Augment
+from dale.data.data import Data as Data
+from dale.data.data import Split as Split
+from dale.data.digits import digits as digits
+from dale.data.factory import factory as factory
+from dale.data.idx import idx as idx
+from dale.data.images import images as images
+from dale.data.npz import npz as npz
+from dale.data.splits import make_splits as make_splits
+from dale.errors import DataError, nearest
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of `SOURCES`.
+
+    Args:
+        function: Takes settings, ``path`` first where it needs one; returns `Data`.
+        summary: What it reads, in one line.
+        needs_path: Whether it has a setting ``path`` that must be given.
+        reference: Where the data or the format was published, or empty.
+    """
+
+    function: Callable[..., Data]
+    summary: str
+    needs_path: bool
+    reference: str
+
+
+SOURCES = {
+    "digits": Source(
+        digits,
+        "1797 handwritten digits of 8×8 pixels, from scikit-learn",
+        False,
+        "Alpaydin and Kaynak 1998, UCI Machine Learning Repository",
+    ),
+    "idx": Source(
+        idx,
+        "a folder of IDX files, such as MNIST and Fashion-MNIST",
+        True,
+        "LeCun, Cortes and Burges 1998; Xiao et al. 2017, arXiv:1708.07747",
+    ),
+    "images": Source(
+        images, "a folder of image files, train/<class>/<image>", True, ""
+    ),
+    "npz": Source(npz, "a NumPy archive with x_train, y_train and so on", True, ""),
+    "factory": Source(
+        factory, "what a function of yours returns: module:function", False, ""
+    ),
+}
+"""Name of a source to what reads it."""
+
+
+def load(source: str, **settings: Any) -> Data:
+    """Read a data source of `SOURCES` by name.
+
+    Args:
+        source: A key of `SOURCES`.
+        settings: Keyword arguments of the row's function.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: The source or a setting is unknown, a needed setting is missing, or
+            the data are not as the source expects.
+
+    Example:
+        >>> data = load("digits", seed=1)
+        >>> data.shape, data.classes
+        ((1, 8, 8), 10)
+        >>> load("digit")
+        Traceback (most recent call last):
+        dale.errors.DataError: unknown data source 'digit'; did you mean 'digits'?
+    """
+    if source not in SOURCES:
+        raise DataError(f"unknown data source {source!r}; {nearest(source, SOURCES)}")
+    function = SOURCES[source].function
+    parameters = inspect.signature(function).parameters
+    for setting in settings:
+        if setting not in parameters:
+            hint = nearest(setting, parameters)
+            raise DataError(f"{source} has no setting {setting!r}; {hint}")
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in settings:
+            raise DataError(f"{source} needs the setting {name!r}")
+    return function(**settings)

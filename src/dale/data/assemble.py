@@ -1,0 +1,164 @@
+"""From readers and targets to `Data`: missing splits are made, classes are checked.
+
+Shape suffixes: N examples.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dale.data.arrays import Layout, as_inputs, as_targets
+from dale.data.data import SPLITS, Data
+from dale.data.examples import Examples, Scaling
+from dale.data.readers import ArrayReader, Reader
+from dale.data.splits import make_splits
+from dale.errors import DataError
+
+
+class Part(NamedTuple):
+    """What a source has for one split.
+
+    Args:
+        reader: Raw inputs.
+        targets_N: int64 class of each row of the reader.
+    """
+
+    reader: Reader
+    targets_N: Tensor
+
+
+def assemble(
+    name: str,
+    parts: Mapping[str, Part],
+    class_names: tuple[str, ...] | None = None,
+    val: int | float = 0.1,
+    test: int | float = 0.1,
+    train_limit: int | None = None,
+    seed: int = 0,
+) -> Data:
+    """Make a data set of what a source has.
+
+    Args:
+        name: Of the source, for messages.
+        parts: ``"train"`` and perhaps ``"val"`` and ``"test"``. A missing one is taken
+            from the training part by `make_splits`, test before val.
+        class_names: One for each class; without them the classes are numbered up to
+            the largest in training.
+        val: Size of a made validation split: a number of examples or a share.
+        test: The same for the test split.
+        train_limit: Keep this many training examples, stratified.
+        seed: Of the splits and of what `train_limit` keeps.
+
+    Returns:
+        The data set, normalised by what is left of its training split.
+
+    Raises:
+        DataError: There is no training part, shapes differ, or a class is out of
+            range or missing in training.
+
+    Example:
+        >>> reader = ArrayReader(torch.arange(20.0).reshape(20, 1))
+        >>> part = Part(reader, torch.arange(20) % 2)
+        >>> data = assemble("numbers", {"train": part}, val=4, test=0.2)
+        >>> {name: len(split) for name, split in data.splits.items()}
+        {'train': 12, 'val': 4, 'test': 4}
+    """
+    _check_shapes(name, parts)
+    train = parts["train"]
+    sizes = {"test": test, "val": val}
+    missing = {key: size for key, size in sizes.items() if key not in parts}
+    rows = make_splits(train.targets_N, missing, seed)
+    if train_limit is not None:
+        rows["train"] = _kept(name, train.targets_N, rows["train"], train_limit, seed)
+    scaling = Scaling(train.reader, rows["train"])
+    splits = {}
+    for key in SPLITS:
+        part = parts.get(key, train)
+        rows_N = rows.get(key, torch.arange(len(part.targets_N)))
+        splits[key] = Examples(part.reader, rows_N, part.targets_N[rows_N], scaling)
+    targets = {key: split.targets_N for key, split in splits.items()}
+    names = _class_names(name, targets, class_names)
+    return Data(name, train.reader.shape, len(names), names, splits)
+
+
+def from_arrays(
+    arrays: Mapping[str, tuple[Any, Any]],
+    name: str = "arrays",
+    layout: Layout | None = None,
+    **settings: Any,
+) -> Data:
+    """A data set of arrays or tensors in memory.
+
+    Args:
+        arrays: ``"train"`` and perhaps ``"val"`` and ``"test"`` to inputs and targets.
+        name: Of the data set, for messages.
+        layout: Meaning of the inputs' axes, as for `as_inputs`.
+        settings: ``class_names``, ``val``, ``test``, ``train_limit`` and ``seed`` of
+            `assemble`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: As `as_inputs`, `as_targets` and `assemble`.
+
+    Example:
+        >>> x, y = torch.rand(10, 4), torch.arange(10) % 2
+        >>> from_arrays({"train": (x, y)}, val=2, test=2).shape
+        (4,)
+    """
+    parts = {}
+    for split, (inputs, targets) in arrays.items():
+        values = as_inputs(inputs, f"{name}: inputs of {split}", layout)
+        targets_N = as_targets(targets, f"{name}: targets of {split}", len(values))
+        parts[split] = Part(ArrayReader(values), targets_N)
+    return assemble(name, parts, **settings)
+
+
+def _check_shapes(name: str, parts: Mapping[str, Part]) -> None:
+    strange = sorted(set(parts) - set(SPLITS))
+    if strange:
+        raise DataError(
+            f"{name} has splits named {', '.join(strange)}; expected train, val, test"
+        )
+    if "train" not in parts:
+        raise DataError(f"{name} has no training split; it has {sorted(parts)}")
+    shape = parts["train"].reader.shape
+    for key, part in parts.items():
+        if part.reader.shape != shape:
+            raise DataError(
+                f"{name}: inputs of {key} have shape {part.reader.shape}; expected "
+                f"{shape} as in train"
+            )
+
+
+def _kept(
+    name: str, targets_N: Tensor, rows_N: Tensor, limit: int, seed: int
+) -> Tensor:
+    if limit < 1:
+        raise DataError(f"{name}: train_limit is {limit}; expected 1 or more")
+    if limit >= len(rows_N):
+        return rows_N
+    return rows_N[make_splits(targets_N[rows_N], {"kept": limit}, seed)["kept"]]
+
+
+def _class_names(
+    name: str, targets: Mapping[str, Tensor], given: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    known = set(targets["train"].unique().tolist())
+    names = given or tuple(map(str, range(max(known) + 1)))
+    for key, targets_N in targets.items():
+        found = set(targets_N.unique().tolist())
+        strange = sorted(c for c in found if not 0 <= c < len(names))
+        if strange:
+            raise DataError(
+                f"{name}: {key} has class {strange[0]}; expected 0 to {len(names) - 1}"
+            )
+        unseen = sorted(found - known)
+        if unseen:
+            raise DataError(
+                f"{name}: {key} has class {names[unseen[0]]!r}, which train lacks"
+            )
+    return names

@@ -1,0 +1,126 @@
+"""Every row of CALIBRATORS, through the table."""
+
+import json
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+
+import pytest
+import torch
+
+from cases.metrics import BAD_INPUTS, PROBLEMS, sampled
+from dale.calibrate import CALIBRATORS, check_logits, fit_temperature, load_calibrator
+from dale.errors import InputError
+from dale.metrics import nll
+
+PROBLEM = sampled(200, 5, 0, temperature=2.0)
+
+
+def _fitted(name):
+    return CALIBRATORS[name].fit(PROBLEM.logits_NC, PROBLEM.targets_N)
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_fits_its_class_frozen(name):
+    fitted = _fitted(name)
+    assert type(fitted) is CALIBRATORS[name].cls
+    assert is_dataclass(fitted)
+    for field in fields(fitted):
+        with pytest.raises(FrozenInstanceError):
+            setattr(fitted, field.name, 0)
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_saved_and_loaded_is_equal(name):
+    fitted = _fitted(name)
+    header = json.loads(json.dumps(fitted.header()))
+    assert header["calibrator"] == name
+    assert load_calibrator(fitted.tensors(), header) == fitted
+    assert CALIBRATORS[name].cls.load(fitted.tensors(), header) == fitted
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_counts_its_parameters(name):
+    tensors = _fitted(name).tensors()
+    assert sum(t.numel() for t in tensors.values()) == CALIBRATORS[name].parameters(5)
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_nll_of_the_fitting_data_does_not_rise(name, problem):
+    data = problem.logits_NC, problem.targets_N
+    applied = CALIBRATORS[name].fit(*data).apply(problem.logits_NC)
+    assert applied.dtype == torch.float64
+    assert applied.shape == problem.logits_NC.shape
+    assert nll(applied, problem.targets_N) <= nll(*data)
+
+
+@pytest.mark.parametrize("name", [n for n, r in CALIBRATORS.items() if r.keeps_argmax])
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_the_argmax_stays_where_the_table_says_so(name, problem):
+    logits = problem.logits_NC
+    applied = CALIBRATORS[name].fit(logits, problem.targets_N).apply(logits)
+    assert torch.equal(applied.argmax(dim=1), logits.argmax(dim=1))
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_fitting_and_applying_leave_the_inputs_alone(name):
+    logits, targets = PROBLEM.logits_NC.clone(), PROBLEM.targets_N.clone()
+    CALIBRATORS[name].fit(logits, targets).apply(logits)
+    assert torch.equal(logits, PROBLEM.logits_NC)
+    assert torch.equal(targets, PROBLEM.targets_N)
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+@pytest.mark.parametrize("case", BAD_INPUTS, ids=[case[0] for case in BAD_INPUTS])
+def test_bad_input_is_refused(name, case):
+    with pytest.raises(InputError, match=case[3]):
+        CALIBRATORS[name].fit(case[1], case[2])
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_probabilities_are_refused(name):
+    probs = PROBLEM.logits_NC.softmax(dim=1)
+    message = r"expected logits, got probabilities \(all 200 rows .*pass logits or log-"
+    with pytest.raises(InputError, match=message):
+        CALIBRATORS[name].fit(probs, PROBLEM.targets_N)
+    assert CALIBRATORS[name].fit(probs.log(), PROBLEM.targets_N)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_probabilities_of_any_width_are_recognised(dtype):
+    probs = torch.tensor([[0.25, 0.75], [0.5, 0.5], [0.0, 1.0]], dtype=dtype)
+    with pytest.raises(InputError, match="got probabilities"):
+        check_logits(probs)
+
+
+def test_one_row_that_is_no_distribution_makes_them_logits():
+    probs = torch.tensor([[0.2, 0.8], [0.5, 0.5]])
+    for other in ([0.5, 0.51], [1.5, -0.5], [2.0, 0.0]):
+        check_logits(torch.cat([probs, torch.tensor([other])]))
+    check_logits(probs * 1.001)
+    with pytest.raises(InputError, match="all 2 rows"):
+        check_logits(probs * 1.00005)
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_rows_say_where_they_come_from(name):
+    assert CALIBRATORS[name].reference
+    assert _fitted(name).describe()
+
+
+def test_an_unknown_kind_is_named_with_the_nearest():
+    with pytest.raises(InputError, match=r"'temperatur'; did you mean 'temperature'\?"):
+        load_calibrator({}, {"calibrator": "temperatur"})
+
+
+def test_what_does_not_fit_is_not_loaded():
+    fitted = fit_temperature(PROBLEM.logits_NC, PROBLEM.targets_N)
+    cls, tensors, header = type(fitted), fitted.tensors(), fitted.header()
+    with pytest.raises(InputError, match="expected 'temperature', got 'none'"):
+        cls.load(tensors, {"calibrator": "none"})
+    with pytest.raises(InputError, match=r"tensors \['temperature'\], got \[\]"):
+        cls.load({}, header)
+    del header["n"]
+    with pytest.raises(InputError, match="header lacks n"):
+        cls.load(tensors, header)
+    with pytest.raises(InputError, match=r"tensors \[\], got \['temperature'\]"):
+        CALIBRATORS["none"].cls.load(tensors, {"calibrator": "none"})

@@ -68,6 +68,13 @@ def test_made_data_give_the_temperature_they_were_made_with():
         assert fitted.value == pytest.approx(temperature, rel=0.03)
 
 
+@pytest.mark.parametrize("problem", INTERIOR, ids=str)
+def test_float32_logits_are_solved_in_float64(problem):
+    narrow = fit_temperature(problem.logits_NC.float(), problem.targets_N)
+    wide = fit_temperature(problem.logits_NC.double(), problem.targets_N)
+    assert narrow == wide
+
+
 def test_closed_form_for_one_margin():
     # softmax((2, 0) / T) must give 3 in 4
     logits = torch.tensor([[2.0, 0.0]]).repeat(4, 1)

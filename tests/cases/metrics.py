@@ -73,7 +73,7 @@ PROBLEMS = [
     Problem("uniform", torch.zeros(7, 4), torch.tensor([0, 1, 2, 3, 0, 1, 2])),
     Problem("perfect", 9 * torch.eye(3), torch.tensor([0, 1, 2])),
     Problem("hopeless", -9 * torch.eye(3), torch.tensor([0, 1, 2])),
-    Problem("int32 targets", 2 * torch.eye(3), torch.tensor([0, 1, 1], dtype=torch.int32)),
+    Problem("int32 targets", 2 * torch.eye(3), torch.tensor([0, 1, 1]).int()),
     _tied(),
     _saturated(),
     _minus_infinity(),

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
 from cases.metrics import PROBLEMS, sampled
-from dale.metrics import accuracy, brier, brier_N, correct_N, error, nll, nll_N
+from dale.metrics import METRICS, accuracy, brier, brier_N, correct_N, error, nll, nll_N
 
 INF = float("inf")
 NATURAL = [sampled(200, 5, 0), sampled(300, 10, 2, temperature=3.0)]
@@ -79,3 +79,15 @@ def test_among_equal_logits_the_lowest_class_is_predicted():
     assert correct_N(logits, torch.tensor([0, 1])).tolist() == [True, False]
     assert accuracy(logits, torch.tensor([0, 1])) == 0.5
     assert error(logits, torch.tensor([0, 1])) == 0.5
+
+
+@pytest.mark.parametrize("name", ["nll", "brier", "ece", "mce"])
+def test_logits_between_0_and_1_are_still_logits(name):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.rand(50, 3, generator=generator, dtype=torch.float64)
+    logits /= logits.sum(dim=1, keepdim=True)  # rows that even sum to 1
+    targets = torch.randint(3, (50,), generator=generator)
+    function = METRICS[name].function
+    shifted = function(logits + 5, targets)
+    assert function(logits, targets) == pytest.approx(shifted, rel=1e-12)
+    assert function(logits, targets) != pytest.approx(function(logits.log(), targets))

@@ -16,7 +16,6 @@ from dale.weights import (
     dot,
     layout_of_weights,
     lerp,
-    linear,
     map_floats,
     map_tensors,
     mean,
@@ -25,7 +24,6 @@ from dale.weights import (
     sub,
     weighted_sum,
     weights_of,
-    wide,
 )
 from reference.weights import mean as slow_mean
 
@@ -116,28 +114,6 @@ def test_bf16_means_are_those_of_float32() -> None:
     assert torch.equal(value, exact.float().bfloat16())
 
 
-def test_the_kernel_keeps_gradients() -> None:
-    coefficient = torch.ones(2, requires_grad=True)
-    linear([coefficient, torch.zeros(2)], normalize=True).sum().backward()
-    assert coefficient.grad.tolist() == [0.5, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("count", "coefficients", "normalize", "message"),
-    [
-        (0, None, False, "0 models, 0 coefficients"),
-        (2, [1.0], False, "2 models, 1 coefficients"),
-        (2, [1.0, math.nan], False, "must be finite"),
-        (2, [1.0, -1.0], True, "must not sum to 0"),
-    ],
-)
-def test_impossible_coefficients(
-    count: int, coefficients: list[float] | None, normalize: bool, message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        linear([torch.ones(1)] * count, coefficients, normalize)
-
-
 @pytest.mark.parametrize("function", [mean, lambda w: weighted_sum(w, [])])
 def test_no_models(function: Callable[[list[Pair]], Pair]) -> None:
     with pytest.raises(InputError, match="0 models"):
@@ -187,20 +163,6 @@ def test_copies_share_nothing_with_their_source() -> None:
     copy["embed.weight"].zero_()
     assert copy["head.weight"].abs().sum() == 0
     assert first["embed.weight"].abs().sum() > 0
-
-
-@pytest.mark.parametrize(
-    ("dtype", "expected"),
-    [
-        (torch.bfloat16, torch.float32),
-        (torch.float8_e5m2, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-        (torch.complex64, torch.complex64),
-    ],
-)
-def test_wide_types(dtype: torch.dtype, expected: torch.dtype) -> None:
-    assert wide(torch.ones(2).to(dtype)).dtype == expected
 
 
 def test_float8_is_averaged() -> None:

@@ -7,7 +7,6 @@ import gzip
 import struct
 import zlib
 from math import prod
-from os import PathLike
 from pathlib import Path
 
 import torch
@@ -21,9 +20,8 @@ _STEMS = {"train": "train", "test": "t10k"}
 
 
 def idx(
-    path: str | PathLike[str],
-    val_fraction: float = 0.1,
-    val: int | None = None,
+    path: str | Path,
+    val: int | float = 0.1,
     train_limit: int | None = None,
     class_names: tuple[str, ...] | None = None,
     seed: int = 0,
@@ -37,9 +35,8 @@ def idx(
 
     Args:
         path: The folder.
-        val_fraction: Share of the training images that become the validation split, in
-            ``(0, 1)``.
-        val: Their number, in place of the share.
+        val: Size of the validation split: a number of training images or a share of
+            them.
         train_limit: Keep this many training images, stratified; all if None. It
             changes neither the validation nor the test split.
         class_names: One for each class; ``"0"``, ``"1"``, … if None.
@@ -77,13 +74,13 @@ def idx(
         arrays,
         str(folder),
         class_names=class_names,
-        val=val_fraction if val is None else val,
+        val=val,
         train_limit=train_limit,
         seed=seed,
     )
 
 
-def read_idx(path: str | PathLike[str], axes: int) -> Tensor:
+def read_idx(path: str | Path, axes: int) -> Tensor:
     """One IDX file of bytes.
 
     The header is big-endian: two zero bytes, the type (8 for unsigned bytes), the

@@ -1,7 +1,6 @@
 """Folders of images, one folder for each class."""
 
 from collections.abc import Mapping
-from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +25,7 @@ Files = dict[str, list[Path]]
 
 
 def images(
-    path: str | PathLike[str],
+    path: str | Path,
     size: int | tuple[int, int] | None = None,
     fit: Fit = "crop",
     color: Literal["auto", "rgb", "grey"] = "auto",

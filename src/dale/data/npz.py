@@ -1,6 +1,5 @@
 """NumPy archives."""
 
-from os import PathLike
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -14,7 +13,7 @@ from dale.factories import one_line
 
 
 def npz(
-    path: str | PathLike[str],
+    path: str | Path,
     layout: Layout | None = None,
     val: int | float = 0.1,
     test: int | float = 0.1,

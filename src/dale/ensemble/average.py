@@ -138,7 +138,8 @@ def normalised(weights_M: MemberWeights, logits_MNC: Tensor) -> Tensor:
     dtype = torch.promote_types(logits_MNC.dtype, torch.float32)
     if weights_M is None:
         return torch.full((members,), 1 / members, dtype=dtype).to(logits_MNC.device)
-    weights_M = torch.as_tensor(weights_M)
+    if not isinstance(weights_M, Tensor):
+        weights_M = torch.tensor(weights_M, dtype=torch.float64)
     if weights_M.shape != (members,):
         raise InputError(
             f"weights_M: expected {members} weights, one per member, got shape "

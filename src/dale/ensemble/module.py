@@ -25,8 +25,9 @@ class Ensemble(nn.Module):
 
     It behaves as any module: ``train``, ``eval``, ``to``, ``parameters`` and
     ``state_dict`` reach every member, and gradients flow to all of them. Weights and a
-    numeric temperature are buffers, so they are saved and moved along. The given
-    modules are used, not copied.
+    numeric temperature are buffers, so they are saved and moved along; a temperature
+    that is a plain function is not part of the ``state_dict``. The given modules are
+    used, not copied.
 
     Args:
         modules: One or more modules; each maps the same inputs to logits (N, C).
@@ -165,7 +166,8 @@ def _checked_temperature(temperature: float | None) -> Tensor | None:
 
 def _check_output(index: int, output: object, first: Tensor) -> None:
     if not isinstance(output, Tensor) or output.ndim != 2:
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output)
+        shape = tuple(output.shape) if isinstance(output, Tensor) else None
+        got = shape or f"a {type(output).__name__}"
         raise ModelError(f"member {index}: expected logits of shape (N, C), got {got}")
     if output.shape != first.shape:
         raise ModelError(

@@ -3,6 +3,7 @@
 Shapes: M members, N examples, C classes.
 """
 
+import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -39,7 +40,6 @@ def hard_vote(
         InputError: Wrong type or shape, impossible weights or smoothing.
 
     Example:
-        >>> import torch
         >>> logits = torch.tensor([[[3.0, 0.0]], [[1.0, 0.0]], [[0.0, 9.0]]])
         >>> hard_vote(logits).exp()  # (2 + 1/2) / 4 and (1 + 1/2) / 4
         tensor([[0.6250, 0.3750]])
@@ -52,7 +52,10 @@ def hard_vote(
         raise InputError(f"smoothing: expected a finite number >= 0, got {smoothing}")
     weights_M = normalised(weights_M, logits_MNC)
     classes = logits_MNC.shape[2]
-    votes_MNC = one_hot(widened(logits_MNC).argmax(dim=2), classes).to(weights_M.dtype)
+    chosen_MN = widened(logits_MNC).argmax(dim=2)
+    votes_MNC = one_hot(chosen_MN, classes).to(weights_M.dtype)
+    # arg-max takes NaN for the largest: a vote that would hide it
+    votes_MNC = votes_MNC.masked_fill(logits_MNC.isnan(), torch.nan)
     shares_NC = (weights_M[:, None, None] * votes_MNC).sum(dim=0)
     votes = 1 / weights_M.square().sum()
     smoothed_NC = (votes * shares_NC + smoothing / classes) / (votes + smoothing)

@@ -137,11 +137,12 @@ def greedy_soup(
     ranked = sorted(candidates, key=lambda pair: _rank(alone[pair[0]]), reverse=True)
     (label, source), *others = ranked
     if math.isnan(alone[label]):
-        raise InputError(f"none of {len(ranked)} candidates has a score that is a number")
+        raise InputError(f"none of {len(ranked)} candidates has a numeric score")
     mean = RunningMean()
     mean.update(_read(source))
     best = alone[label]
-    soup = Soup(mean.value(), (label,), (Decision(label, best, best, True, _FIRST),), best)
+    first = Decision(label, best, best, True, _FIRST)
+    soup = Soup(mean.value(), (label,), (first,), best)
     for label, source in others:
         if math.isnan(alone[label]):
             decision = Decision(label, math.nan, math.nan, False, _NOT_A_NUMBER)

@@ -58,7 +58,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: sum over bins of (count / N) |gap|."""
+        """Expected calibration error: sum over bins of ``(count / N) |gap|``."""
         total = sum(
             count * abs(gap)
             for count, gap in zip(self.counts, self.gaps, strict=True)
@@ -68,7 +68,7 @@ class Reliability:
 
     @property
     def mce(self) -> float:
-        """Maximum calibration error: the largest |gap| over the bins in use."""
+        """Maximum calibration error: the largest ``|gap|`` over the bins in use."""
         return max(abs(gap) for gap in self.gaps if gap is not None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def mce(
     bins: int = 15,
     spacing: Spacing = "width",
 ) -> float:
-    """Maximum calibration error: the worst bin's |accuracy - confidence|.
+    """Maximum calibration error: largest ``|accuracy - confidence|`` of a bin.
 
     One example alone in a bin can decide it, so it is unreliable on small sets.
 

@@ -3,10 +3,17 @@
 Shape suffixes: N examples, C classes.
 """
 
-import torch
 from torch import nn
 
-from dale.models.layers import Norm, at_least, he_init, image_shape, norm_2d, share
+from dale.models.layers import (
+    Norm,
+    at_least,
+    channels_last,
+    he_init,
+    image_shape,
+    norm_2d,
+    share,
+)
 
 # widths of the first four blocks, in quarters of `width`; later ones keep the last
 _QUARTERS = (3, 6, 8, 12)
@@ -72,9 +79,7 @@ def convnet(
     drop = [nn.Dropout(dropout)] if dropout else []
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *drop, head)
     he_init(model)
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+    channels_last(model)
     return model
 
 

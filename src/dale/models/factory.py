@@ -10,7 +10,7 @@ from dale.errors import ModelError
 
 
 def build_factory(
-    target: str,
+    function: str,
     shape: tuple[int, ...],
     classes: int,
     args: Mapping[str, Any] | None = None,
@@ -18,7 +18,7 @@ def build_factory(
     """Build a model with a function of the user's; this runs the user's code.
 
     Args:
-        target: ``module:function`` or ``path/to/file.py:function``.
+        function: ``module:function`` or ``path/to/file.py:function``.
         shape: One input's shape, passed as ``shape`` where the signature names it.
         classes: Number of classes C, passed as ``classes`` where the signature names
             it.
@@ -37,9 +37,9 @@ def build_factory(
         Linear(in_features=8, out_features=3, bias=True)
     """
     offered = {"shape": shape, "classes": classes}
-    model = factories.call(target, args or {}, offered, ModelError)
+    model = factories.call(function, args or {}, offered, ModelError)
     if not isinstance(model, nn.Module):
         raise ModelError(
-            f"{target} returned {type(model).__name__}; expected a torch.nn.Module"
+            f"{function} returned {type(model).__name__}; expected a torch.nn.Module"
         )
     return model

@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dale.errors import ModelError
-from dale.models.layers import Norm, at_least, he_init, image_shape, norm_2d, one_of
+from dale.models.layers import (
+    Norm,
+    at_least,
+    channels_last,
+    he_init,
+    image_shape,
+    norm_2d,
+    one_of,
+)
 
 
 def resnet(
@@ -64,6 +72,7 @@ def resnet(
         )
     model = ResNet(channels, classes, (depth - 2) // 6, width, norm, shortcut)
     he_init(model)
+    channels_last(model)
     return model
 
 

@@ -6,7 +6,6 @@ from dale.weights.algebra import (
     distance,
     dot,
     lerp,
-    linear,
     map_floats,
     map_tensors,
     mean,
@@ -14,15 +13,15 @@ from dale.weights.algebra import (
     scale,
     sub,
     weighted_sum,
-    wide,
 )
 from dale.weights.checkpoint import read_checkpoint
 from dale.weights.digest import digest, digest_arrays
 from dale.weights.io import load, load_into, save, weights_of
+from dale.weights.kernels import linear, wide
 from dale.weights.layout import Entry, Layout, Role, layout_of, layout_of_weights
 from dale.weights.lazy import LazyWeights
 from dale.weights.match import Weights
-from dale.weights.running import RunningMean
+from dale.weights.running import RunningMean, RunningState
 from dale.weights.statistics import has_statistics, reestimate
 
 __all__ = [
@@ -31,6 +30,7 @@ __all__ = [
     "LazyWeights",
     "Role",
     "RunningMean",
+    "RunningState",
     "Weights",
     "add",
     "copied",

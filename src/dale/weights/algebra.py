@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dale.errors import InputError, WeightsError
+from dale.errors import WeightsError
+from dale.weights.kernels import coefficients_of, linear, wide
 from dale.weights.match import Weights, check_match, is_inexact, listing, ties_of
 
 Kernel = Callable[..., Tensor]
@@ -97,79 +98,6 @@ def _aliased(value: Tensor, tensors: Sequence[Tensor]) -> bool:
     return any(place == tensor.untyped_storage().data_ptr() for tensor in tensors)
 
 
-def wide(tensor: Tensor) -> Tensor:
-    """The tensor in the type that sums of it are computed in, float32 or wider."""
-    if tensor.is_complex():
-        return tensor.to(torch.promote_types(tensor.dtype, torch.complex64))
-    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
-
-
-def linear(
-    tensors_K: Sequence[Tensor],
-    coefficients_K: Sequence[float] | None = None,
-    normalize: bool = False,
-) -> Tensor:
-    """Weighted sum of K tensors, written around the one that weighs most.
-
-    ::
-
-        Σ c_k x_k = (Σ c_k) x_a + Σ c_k (x_k − x_a)      a = argmax |c_k|
-
-    Models of one basin are close to each other, so the differences are small and lose
-    little; K equal tensors give that tensor, and coefficients (0, …, 1, …, 0) give
-    that member, bit for bit. One member is widened at a time.
-
-    Args:
-        tensors_K: K tensors of one shape, of any floating-point types.
-        coefficients_K: K finite numbers; all 1 when not given. A model with
-            coefficient 0 is not read.
-        normalize: Divide the coefficients by their sum.
-
-    Returns:
-        The sum in float32 or wider.
-
-    Raises:
-        InputError: No tensors, another number of coefficients, a coefficient that is
-            not finite, or a sum of 0 to be divided by.
-
-    Example:
-        >>> linear([torch.tensor(1.0), torch.tensor(4.0)], [2, 1], normalize=True)
-        tensor(2.)
-    """
-    weights_K, total = _coefficients(len(tensors_K), coefficients_K, normalize)
-    anchor = max(range(len(weights_K)), key=lambda k: abs(weights_K[k]))
-    center = wide(tensors_K[anchor])
-    result = center if total == 1.0 else center * total
-    rest = [k for k, c in enumerate(weights_K) if c and k != anchor]
-    for k in rest:
-        result = torch.add(result, wide(tensors_K[k]) - center, alpha=weights_K[k])
-    endless = center.isinf()
-    if rest and endless.any():
-        # masks of −∞ are kept as buffers; their differences are not numbers
-        plain = sum(weights_K[k] * wide(tensors_K[k]) for k in (anchor, *rest))
-        result = torch.where(endless, plain, result)
-    return result
-
-
-def _coefficients(
-    count: int, coefficients_K: Sequence[float] | None, normalize: bool
-) -> tuple[list[float], float]:
-    given = [1.0] * count if coefficients_K is None else [*map(float, coefficients_K)]
-    if not count or len(given) != count:
-        raise InputError(
-            f"one coefficient for each of 1 or more models is needed: {count} models, "
-            f"{len(given)} coefficients"
-        )
-    if not all(map(math.isfinite, given)):
-        raise InputError(f"coefficients must be finite, got {given}")
-    total = math.fsum(given)
-    if not normalize:
-        return given, total
-    if total == 0:
-        raise InputError(f"coefficients to be normalised must not sum to 0: {given}")
-    return [value / total for value in given], 1.0
-
-
 def add(first: Weights, second: Weights) -> dict[str, Tensor]:
     """``first + second``, name by name."""
     return map_floats(lambda x, y: wide(x) + wide(y), first, second)
@@ -210,7 +138,7 @@ def weighted_sum(
         >>> weighted_sum([one, two], [1.0, -1.0])
         {'w': tensor([-1., -1.])}
     """
-    _coefficients(len(weights_K), coefficients_K, False)
+    coefficients_of(len(weights_K), coefficients_K, False)
     return map_floats(lambda *x_K: linear(x_K, coefficients_K), *weights_K)
 
 
@@ -223,7 +151,7 @@ def mean(
         >>> mean([{"w": torch.zeros(2)}, {"w": torch.ones(2)}])
         {'w': tensor([0.5000, 0.5000])}
     """
-    _coefficients(len(weights_K), coefficients_K, True)
+    coefficients_of(len(weights_K), coefficients_K, True)
     return map_floats(lambda *x_K: linear(x_K, coefficients_K, True), *weights_K)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dale.errors import InputError, WeightsError
-from dale.weights.algebra import wide
+from dale.weights.kernels import wide
 from dale.weights.match import Weights, check_match, is_inexact, ties_of
 
 

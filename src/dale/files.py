@@ -10,6 +10,9 @@ from pathlib import Path
 from dale.errors import DiskError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+PARTIAL = ".partial"
+"""Ending of a file that is still being written, or whose writer was killed."""
+
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 _MODE = 0o666 & ~_UMASK
@@ -43,7 +46,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL
+        )
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -63,6 +68,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed writers left behind; call it when nobody is writing."""
+    for path in Path(folder).rglob(f".*{PARTIAL}"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -81,8 +81,9 @@ def test_batch_is_a_function_of_positions(case):
     subset = split.subset(indices)
     assert torch.equal(everything(subset), batch)
     assert torch.equal(subset.targets_N, split.targets_N[indices])
-    assert torch.equal(subset.subset(torch.tensor([1])).batch(torch.tensor([0])),
-                       whole[:1])
+    assert torch.equal(
+        subset.subset(torch.tensor([1])).batch(torch.tensor([0])), whole[:1]
+    )
 
 
 def test_empty_batch_has_the_right_shape(case):

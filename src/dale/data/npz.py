@@ -81,10 +81,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"no file {path}")
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{path} holds one array; expected a .npz archive")
-        with archive:
+        # NumPy leaves a file of its own opening open when it is damaged
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise DataError(f"{path} holds one array; expected a .npz archive")
             return {key: archive[key] for key in archive.files}
     except DataError:
         raise

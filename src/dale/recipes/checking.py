@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dale.errors import DaleError
+from dale.files import PARTIAL
 from dale.recipes.workbench import Workbench
 from dale.store import Run, sealed
 from dale.train.checkpoint import load_state
@@ -63,7 +64,7 @@ def verify(run: Run) -> Checked:
 def _strays(run: Run) -> list[str]:
     known = {run.population.path(member) for member in run.population}
     found = set(run.folder.glob("members/*.safetensors"))
-    half = [p for p in run.folder.rglob(".*.safetensors.*") if p.is_file()]
+    half = run.folder.rglob(f".*{PARTIAL}")
     return [f"{_short(p, run)} belongs to no member" for p in sorted(found - known)] + [
         f"{_short(p, run)} was left by an interrupted write" for p in sorted(half)
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dale.errors import CorruptError, InputError, StoreError
-from dale.files import write_text
+from dale.files import sweep, write_text
 from dale.store import sealed
 from dale.store.lock import writing
 from dale.store.population import Population
@@ -102,9 +102,11 @@ class Run:
         """Hold the run for writing; see `dale.store.writing`.
 
         Yields:
-            Nothing; the population is read afresh first.
+            Nothing; the population is read afresh first, and what a killed writer
+            left half-written is removed.
         """
         with writing(self.folder):
+            sweep(self.folder)
             self.population = Population(self.folder)
             yield
 

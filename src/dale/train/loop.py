@@ -25,7 +25,8 @@ from dale.train.engine import Engine
 from dale.train.strategies import Trajectory
 from dale.weights import load_into, weights_of
 
-_FLUSH = 50  # updates between two reads of the loss from the device
+# Reading a loss waits for the device: it is done after so many updates or seconds.
+_FLUSH_STEPS, _FLUSH_SECONDS = 50, 0.25
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class Loop:
         self._batches = Batches(len(self.split), self.batch)
         self._collectors = trajectory.collectors()
         self._epoch = _Epoch()
-        self._last_state = time.monotonic()
+        self._last_state = self._last_flush = time.monotonic()
         step = self._resume()
         call, optimizer = self.engine.prepare(self.model, self.optimizer)
         per_epoch, targets_N = self._batches.per_epoch, self.split.targets_N
@@ -222,14 +223,23 @@ class Loop:
         emitted = any(c.emits(step) is not None for c in self._collectors)
         ended = step % self._batches.per_epoch == 0 or step == self.trajectory.steps
         stopping = self.stop()
-        seconds = time.monotonic() - self._last_state
-        saving = emitted or stopping or (ended and self.keeper.due(seconds))
-        if wanted or saving or ended or step % _FLUSH == 0:
-            self._epoch.flush(self.trajectory)
-            self._report(step, rate)
+        now = time.monotonic()
+        flushing = (
+            wanted
+            or emitted
+            or ended
+            or stopping
+            or step % _FLUSH_STEPS == 0
+            or now - self._last_flush > _FLUSH_SECONDS
+        )
+        if not flushing:
+            return
+        self._epoch.flush(self.trajectory)
+        self._last_flush = now
+        self._report(step, rate)
         for collector in wanted:
             collector.update(step, self.model.state_dict())
-        if saving:
+        if emitted or stopping or self.keeper.due(now - self._last_state):
             self._save(step)
         if emitted or ended:
             self._derive(step)

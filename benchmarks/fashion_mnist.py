@@ -54,9 +54,7 @@ def train(site: Site, regimes: Sequence[Regime], workers: int) -> None:
                 say(f"finished {running.pop(future).name}", started)
 
 
-def waiting(
-    site: Site, regimes: Sequence[Regime], busy: list[Path]
-) -> Iterator[Job]:
+def waiting(site: Site, regimes: Sequence[Regime], busy: list[Path]) -> Iterator[Job]:
     """Jobs that are ready, not done and not in a folder that a worker is busy in."""
     for regime in regimes:
         for job in jobs(site, regime):

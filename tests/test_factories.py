@@ -49,7 +49,7 @@ def test_a_file_is_read_anew(file):
 
 
 def test_errors_of_dale_pass_as_they_are(file):
-    with pytest.raises(DataError, match="^as it is$"):
+    with pytest.raises(DataError, match=r"^as it is$"):
         call(f"{file}:users_mistake", {})
 
 

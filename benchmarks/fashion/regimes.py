@@ -139,18 +139,18 @@ def swa(control: Setting) -> Setting:
 REGIMES = (
     Regime(
         name="few",
-        title="10,000 images, no augmentation, 25 epochs",
-        epochs=25,
+        title="10,000 images, no augmentation, 40 epochs",
+        epochs=40,
         train_limit=10_000,
         augment=False,
         controls=(cosine(0.1), cosine(0.2), step(0.1)),
-        snapshots=(snapshots(0.1, 5), snapshots(0.2, 5), snapshots(0.2, 3)),
+        snapshots=(snapshots(0.1, 5), snapshots(0.2, 5), snapshots(0.1, 4)),
         nocycle_soups=True,
     ),
     Regime(
         name="many",
-        title="54,000 images, crops and flips, 5 epochs",
-        epochs=5,
+        title="54,000 images, crops and flips, 12 epochs",
+        epochs=12,
         train_limit=None,
         augment=True,
         controls=(cosine(0.1), cosine(0.2)),

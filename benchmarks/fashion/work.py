@@ -131,9 +131,7 @@ def validation(folder: Path) -> float:
     bench = Workbench(Run(folder))
     found = final(bench)
     seen = bench.predict("val", bench.members(labels=found.labels))
-    return cross_fitted_score(
-        nll, found.logits(seen), seen.targets_N, fit_temperature
-    )
+    return cross_fitted_score(nll, found.logits(seen), seen.targets_N, fit_temperature)
 
 
 def final(bench: Workbench) -> Predictor:

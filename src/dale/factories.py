@@ -111,7 +111,11 @@ def one_line(cause: BaseException) -> str:
         'ValueError: first'
     """
     lines = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {lines[0]}" if lines else type(cause).__name__
+    return (
+        f"{type(cause).__name__}: {lines[0].rstrip()}"
+        if lines
+        else type(cause).__name__
+    )
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:

@@ -69,8 +69,12 @@ def test_no_augmentation_is_the_identity_and_draws_nothing():
 
 
 def test_compose_applies_from_left_to_right():
-    add = lambda raw, generator: raw + 1
-    double = lambda raw, generator: raw * 2
+    def add(raw, generator):
+        return raw + 1
+
+    def double(raw, generator):
+        return raw * 2
+
     assert compose(add, double)(torch.tensor([1]), seeded()).item() == 4
     assert compose(double, add)(torch.tensor([1]), seeded()).item() == 3
 

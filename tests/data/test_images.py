@@ -68,7 +68,7 @@ def test_crop_scales_the_short_side_and_cuts_the_centre(tmp_path):
     assert cut[:, :, 1:3].unique().tolist() == [255]
     assert cut.min() > 200  # the filter reaches a little over the edge
     stretched = pixels(tmp_path / "a.png", (4, 3), "stretch")
-    assert stretched[0, 0, 1] > 200 > 100 > stretched[0, 0, 0]
+    assert stretched[0, 0, 1] > 150 > 100 > stretched[0, 0, 0]
 
 
 def test_images_of_the_right_size_are_not_resampled(tmp_path):
@@ -205,9 +205,9 @@ def test_damaged_image_is_named_when_it_is_read(folder):
     Image.effect_noise((64, 64), 90).save(path)
     path.write_bytes(path.read_bytes()[:-600])
     data = load("images", path=folder, size=6)
+    reader = data.splits["train"].reader
     with pytest.raises(DataError, match=r"cannot read image .*00\.jpg: OSError"):
-        for split in data.splits.values():
-            split.batch(torch.arange(len(split)))
+        reader.take(torch.arange(len(reader)))
 
 
 def test_pixels_of_32_bits_are_refused(tmp_path):

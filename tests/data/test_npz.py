@@ -132,7 +132,7 @@ def test_wrong_layout_and_range(tmp_path):
 
 def test_pickles_are_refused(tmp_path):
     path = written(tmp_path, x=X, y=np.array([{}] * 30, dtype=object))
-    with pytest.raises(DataError, match="cannot read .* allow_pickle=False"):
+    with pytest.raises(DataError, match=r"cannot read .* allow_pickle=False"):
         load("npz", path=path)
 
 

@@ -5,10 +5,10 @@ import signal
 import traceback
 
 import pytest
-from cases.runs import IDX_RECIPE, RECIPE, idx_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cases.runs import IDX_RECIPE, RECIPE, idx_folder
 from dale.errors import Interrupted
 from dale.recipes import Workbench, start
 from dale.store import Run
@@ -138,7 +138,9 @@ def test_training_a_finished_run_again_changes_nothing(untouched):
 
 def test_how_often_states_are_saved_does_not_matter(recipes, untouched, tmp_path):
     _, expected, _ = untouched["digits"]
-    recipe = recipes["digits"].replace("checkpoint_seconds: 0", "checkpoint_seconds: 99")
+    recipe = recipes["digits"].replace(
+        "checkpoint_seconds: 0", "checkpoint_seconds: 99"
+    )
     bench = start(recipe, tmp_path / "run")
     bench.train()
     found = kept(tmp_path / "run")

@@ -31,7 +31,7 @@ def stirred(model):
     for value in model.buffers():
         if value.is_floating_point():
             value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
-    for name, value in model.named_parameters():
+    for value in model.parameters():
         if value.ndim == 1:
             value.data += torch.randn(value.shape, generator=generator) * 0.3
     return model.eval()
@@ -96,7 +96,10 @@ def test_memory_layout_changes_no_weight_and_survives_loading(name, settings):
 def test_can_be_stacked_and_exported(name, settings):
     model, x = made(name, **settings).eval(), images(3, 1, 8, 8)
     weights = {k: torch.stack([v, v * 0.5]) for k, v in model.state_dict().items()}
-    run = lambda w: torch.func.functional_call(model, w, (x,))
+
+    def run(given):
+        return torch.func.functional_call(model, given, (x,))
+
     stacked = torch.vmap(run)(weights)
     assert torch.allclose(stacked[0], model(x), atol=1e-5)
     program = torch.export.export(model, (x,))

@@ -9,15 +9,19 @@ from dale.store import sealed
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
 @given(content=st.dictionaries(st.text(min_size=1, max_size=4), JSON, max_size=4))
 def test_what_is_written_is_read(content, tmp_path_factory):
-    content = {k: v for k, v in content.items() if k not in ("schema", "kind", "digest")}
+    content = {
+        k: v for k, v in content.items() if k not in ("schema", "kind", "digest")
+    }
     path = tmp_path_factory.mktemp("sealed") / "a.json"
     sealed.write(path, "thing", content)
     assert sealed.read(path, "thing") == content

@@ -18,8 +18,12 @@ STATES = st.dictionaries(
     st.text(max_size=3) | st.integers(0, 5),
     st.recursive(
         LEAVES,
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=3) | st.integers(0, 5), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.text(max_size=3) | st.integers(0, 5), inner, max_size=3
+            )
+        ),
         max_leaves=5,
     ),
     max_size=4,

@@ -24,7 +24,9 @@ def test_lengths(length, expected):
     assert steps_of(length, total=500, per_epoch=20) == expected
 
 
-@pytest.mark.parametrize("length", ["", "ten", "10", "-3 steps", "5 weeks", "1e2 steps"])
+@pytest.mark.parametrize(
+    "length", ["", "ten", "10", "-3 steps", "5 weeks", "1e2 steps"]
+)
 def test_text_that_is_no_length(length):
     with pytest.raises(RecipeError, match="is not a length; expected steps, '10%'"):
         steps_of(length, total=500, per_epoch=20)
@@ -72,7 +74,12 @@ def test_a_signature_becomes_a_model():
     model = signature_spec("variant", _variant, "name", {"kind"})
     found = model.model_validate({"name": "variant", "size": 3})
     assert found.model_dump() == {"name": "variant", "size": 3, "rate": 0.5}
-    for wrong in ({"size": 3, "kind": "y"}, {}, {"size": "many"}, {"size": 1, "rate": "inf"}):
+    for wrong in (
+        {"size": 3, "kind": "y"},
+        {},
+        {"size": "many"},
+        {"size": 1, "rate": "inf"},
+    ):
         with pytest.raises(ValidationError):
             model.model_validate({"name": "variant", **wrong})
 

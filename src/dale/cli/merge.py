@@ -20,7 +20,9 @@ def merge(
     ] = None,
     member: Annotated[
         list[str] | None,
-        typer.Option(help="Average these members; may be repeated.", show_default=False),
+        typer.Option(
+            help="Average these members; may be repeated.", show_default=False
+        ),
     ] = None,
     weight: Annotated[
         list[float] | None,

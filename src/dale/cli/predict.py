@@ -13,7 +13,9 @@ def predict(
     run: RUN,
     split: Annotated[
         list[str] | None,
-        typer.Option(help="Splits [val and test]; may be repeated.", show_default=False),
+        typer.Option(
+            help="Splits [val and test]; may be repeated.", show_default=False
+        ),
     ] = None,
     json: JSON = False,
 ) -> None:

@@ -69,10 +69,15 @@ def _show_member(folder: Path, name: str, json: bool) -> None:
         for key, e in layout.items()
     ]
     if json:
-        entries = [dict(zip(("name", "shape", "dtype", "role"), r, strict=True)) for r in rows]
+        entries = [
+            dict(zip(("name", "shape", "dtype", "role"), r, strict=True)) for r in rows
+        ]
         show_json({**asdict(member), "tensors": entries})
         return
-    table(f"{member.label} · {member.how} · {member.digest[:16]}",
-          ["tensor", "shape", "type", "role"], rows)
+    table(
+        f"{member.label} · {member.how} · {member.digest[:16]}",
+        ["tensor", "shape", "type", "role"],
+        rows,
+    )
     if member.parents:
         out.print(f"made from {', '.join(member.parents)}")

@@ -22,7 +22,9 @@ def train(
     ],
     run: Annotated[
         Path | None,
-        typer.Argument(help="The run folder to make [runs/RECIPE].", show_default=False),
+        typer.Argument(
+            help="The run folder to make [runs/RECIPE].", show_default=False
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped.")

@@ -55,9 +55,7 @@ def _bar() -> Progress:
 def facts(point: Point) -> str:
     """Loss, rate, epoch and cycle in a few words."""
     cycle = f" · cycle {point.cycle}" if point.cycle else ""
-    return (
-        f"epoch {point.epoch}{cycle} · loss {point.loss:.4f} · rate {point.rate:.4g}"
-    )
+    return f"epoch {point.epoch}{cycle} · loss {point.loss:.4f} · rate {point.rate:.4g}"
 
 
 class _Bar:

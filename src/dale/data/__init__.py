@@ -8,21 +8,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dale.data.assemble import from_arrays as from_arrays
-from dale.data.augment import AUGMENTATIONS as AUGMENTATIONS
-from dale.data.augment import augmentation as augmentation
-from dale.data.augment import compose as compose
-from dale.data.data import SPLITS as SPLITS
-from dale.data.data import Augment as Augment
-from dale.data.data import Data as Data
-from dale.data.data import Split as Split
-from dale.data.digits import digits as digits
-from dale.data.factory import factory as factory
-from dale.data.idx import idx as idx
-from dale.data.images import images as images
-from dale.data.npz import npz as npz
-from dale.data.splits import make_splits as make_splits
+from dale.data.assemble import from_arrays
+from dale.data.augment import AUGMENTATIONS, augmentation, compose
+from dale.data.data import SPLITS, Augment, Data, Split
+from dale.data.digits import digits
+from dale.data.factory import factory
+from dale.data.idx import idx
+from dale.data.images import images
+from dale.data.npz import npz
+from dale.data.splits import make_splits
 from dale.errors import DataError, nearest
+
+__all__ = [
+    "AUGMENTATIONS",
+    "SOURCES",
+    "SPLITS",
+    "Augment",
+    "Data",
+    "Source",
+    "Split",
+    "augmentation",
+    "compose",
+    "digits",
+    "factory",
+    "from_arrays",
+    "idx",
+    "images",
+    "load",
+    "make_splits",
+    "npz",
+]
 
 
 @dataclass(frozen=True)

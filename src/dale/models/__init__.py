@@ -15,12 +15,23 @@ from typing import Any, Literal
 from torch import nn
 
 from dale.errors import ModelError, nearest
-from dale.models.check import check_output as check_output
-from dale.models.check import count_parameters as count_parameters
-from dale.models.convnet import convnet as convnet
-from dale.models.factory import build_factory as build_factory
-from dale.models.mlp import mlp as mlp
-from dale.models.resnet import resnet as resnet
+from dale.models.check import check_output, count_parameters
+from dale.models.convnet import convnet
+from dale.models.factory import build_factory
+from dale.models.mlp import mlp
+from dale.models.resnet import resnet
+
+__all__ = [
+    "MODELS",
+    "Architecture",
+    "build",
+    "build_factory",
+    "check_output",
+    "convnet",
+    "count_parameters",
+    "mlp",
+    "resnet",
+]
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,9 @@ def convnet(
     2w and 3w channels, and 3w from there on: 24, 48, 64 and 96 by default.
 
     Two choices buy speed. Pooling comes before the normalisation, which then works on
-    a quarter of the values. The weights lie in channels-last order, which makes the
-    activations so too; their names, shapes and values are those of any convolution.
+    a quarter of the values. With batch normalisation the weights lie in channels-last
+    order, which makes the activations so too; their names, shapes and values are those
+    of any convolution.
 
     Args:
         shape: One image's ``(channels, height, width)``, from 1×1 pixels up; made
@@ -79,7 +80,8 @@ def convnet(
     drop = [nn.Dropout(dropout)] if dropout else []
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *drop, head)
     he_init(model)
-    channels_last(model)
+    if norm == "batch":
+        channels_last(model)
     return model
 
 

@@ -128,7 +128,9 @@ def channels_last(module: nn.Module) -> None:
     """Lay the weights of convolutions out with the channels innermost.
 
     Their outputs are then laid out so too, which makes training on a CPU about half as
-    fast again. Names, shapes and values stay; loading weights keeps the layout.
+    fast again. Names, shapes and values stay; loading weights keeps the layout. Only
+    networks with batch normalisation get it, as ``torch.vmap`` cannot yet take group
+    normalisation and pooling of images laid out so.
 
     Example:
         >>> layer = nn.Conv2d(2, 4, 3)

@@ -72,7 +72,8 @@ def resnet(
         )
     model = ResNet(channels, classes, (depth - 2) // 6, width, norm, shortcut)
     he_init(model)
-    channels_last(model)
+    if norm == "batch":
+        channels_last(model)
     return model
 
 

@@ -46,7 +46,7 @@ def gather(
             {
                 "label": member.label,
                 "digest": member.digest,
-                "trajectory": member.group,
+                "trajectory": member.details.get("trajectory", member.group),
                 "step": member.step,
                 "cycle": member.cycle,
                 "how": member.how,

@@ -227,6 +227,7 @@ class RunKeeper:
             cycle=index,
             seed=trajectory.seed,
             scores={f"val_{name}": value for name, value in scores.items()},
+            details={"trajectory": trajectory.name},
         )
         self._watcher.member(member)
 

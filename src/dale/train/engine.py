@@ -1,6 +1,6 @@
 """Where the tensors live and in which precision the forward pass runs."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -9,7 +9,6 @@ from torch.optim import Optimizer
 
 from dale.errors import InputError
 from dale.train.specs import Spec
-from typing import Literal
 
 
 class EngineSpec(Spec):

@@ -156,7 +156,9 @@ def snapshot(
     else:
         rate = build_schedule(schedule, budget.steps, budget.per_epoch)
     if not rate.ends:
-        raise RecipeError(f"snapshot needs a cyclic schedule; {rate.name} has no cycles")
+        raise RecipeError(
+            f"snapshot needs a cyclic schedule; {rate.name} has no cycles"
+        )
     ends = rate.ends
     rate = _warmed(rate, budget, warmup)
     return [_snapshots("snapshot", "snapshot", budget.seed, rate, ends)]
@@ -313,7 +315,12 @@ class StrategyRow:
 
 STRATEGIES: Mapping[str, StrategyRow] = {
     "single": StrategyRow(
-        single, "one standard run: the control", "single run (control)", "single runs", "one", "common practice"
+        single,
+        "one standard run: the control",
+        "single run (control)",
+        "single runs",
+        "one",
+        "common practice",
     ),
     "nocycle": StrategyRow(
         nocycle,

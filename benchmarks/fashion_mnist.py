@@ -1,43 +1,60 @@
 """Fashion-MNIST: snapshots against a single run of the same budget, in two regimes.
 
-Trains everything into run folders, then writes tables and pictures from them:
+Trains everything into run folders, then writes tables and pictures from them. It can
+be stopped and started again; what is done is not done twice.
 
     python benchmarks/fashion_mnist.py
 """
 
 import argparse
+import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 # one thread for each worker; torch reads this when it is first imported
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from fashion.regimes import REGIMES, Regime, quick
+import torch
+from fashion.machine import processor
+from fashion.measure import measure
+from fashion.pictures import draw
+from fashion.regimes import BATCH, REGIMES, WIDTH, Regime, quick
+from fashion.tables import markdown
 from fashion.work import Job, Site, jobs
+
+import dale
+from dale.models import build, count_parameters
 
 DATA = "/usr/share/datasets/fashion-mnist"
 ROOT = Path(__file__).resolve().parents[1]
+SEEDS = 3
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=DATA, help="folder of the IDX files")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "fashion")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each setting")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--quick", action="store_true", help="600 images, 3 epochs")
-    parser.add_argument("--tables", action="store_true", help="train nothing")
+    parser = argparse.ArgumentParser(
+        description="Snapshots against a single run of the same budget, in two regimes."
+    )
+    add = parser.add_argument
+    add("--data", default=DATA, help="folder of the four IDX files")
+    add("--runs", type=Path, default=ROOT / "runs" / "fashion", help="run folders")
+    add("--seeds", type=int, default=SEEDS, help="runs of each setting")
+    add("--workers", type=int, default=2, help="processes, of one thread each")
+    add("--quick", action="store_true", help="600 images, 3 epochs, 1 seed")
+    add("--tables", action="store_true", help="train nothing; write what is there")
     return parser.parse_args(arguments)
 
 
 def train(site: Site, regimes: Sequence[Regime], workers: int) -> None:
-    """Do every job, each in a process of its own, until none is left."""
+    """Do every job in one of the worker processes, until none is left."""
     started = time.monotonic()
     running: dict[Future[None], Job] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -67,6 +84,38 @@ def say(text: str, started: float) -> None:
     print(f"{(time.monotonic() - started) / 60:6.1f} min  {text}", flush=True)
 
 
+def facts(given: argparse.Namespace, site: Site, regime: Regime) -> dict[str, Any]:
+    """What the figures were measured on and with."""
+    command = "python benchmarks/fashion_mnist.py"
+    if given.quick:
+        command += " --quick"
+    elif given.seeds != SEEDS:
+        command += f" --seeds {given.seeds}"
+    return {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": processor(),
+        "cores": os.cpu_count(),
+        "workers": given.workers,
+        "dale": dale.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "parameters": count_parameters(build("convnet", (1, 28, 28), 10, width=WIDTH)),
+        "batch": BATCH,
+        "validation": regime.validation,
+        "seeds": list(site.seeds),
+    }
+
+
+def write(document: dict[str, Any], results: Path, pictures: Path) -> list[Path]:
+    """The figures as JSON, Markdown and pictures."""
+    results.mkdir(parents=True, exist_ok=True)
+    data, page = results / "fashion_mnist.json", results / "fashion_mnist.md"
+    data.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    page.write_text(markdown(document), encoding="utf-8")
+    return [data, page, *draw(document, pictures)]
+
+
 def main() -> int:
     """Train what is missing and write the results."""
     given = parse()
@@ -77,11 +126,23 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    regimes = [quick(regime) for regime in REGIMES] if given.quick else list(REGIMES)
-    runs = given.runs.with_name(given.runs.name + "-quick" * given.quick)
-    site = Site(given.data, runs, tuple(range(given.seeds)))
+    torch.set_num_threads(1)
+    regimes, runs, seeds = REGIMES, given.runs, given.seeds
+    results, pictures = ROOT / "benchmarks" / "results", ROOT / "docs" / "_static"
+    if given.quick:
+        regimes, seeds = tuple(quick(regime) for regime in REGIMES), 1
+        runs = runs.with_name(f"{runs.name}-quick")
+        results = pictures = runs / "results"
+    site = Site(given.data, runs, tuple(range(seeds)))
     if not given.tables:
         train(site, regimes, given.workers)
+    measured = [found for r in regimes if (found := measure(site, r)) is not None]
+    if not measured:
+        print(f"{runs} holds no regime whose settings were all tried", file=sys.stderr)
+        return 1
+    document = {"facts": facts(given, site, regimes[0]), "regimes": measured}
+    for path in write(document, results, pictures):
+        print(f"wrote {path}")
     return 0
 
 

@@ -8,6 +8,7 @@ import yaml
 
 VALIDATION = 6_000
 BATCH = 64
+WIDTH = 20
 NOCYCLE_MEMBERS = 5
 SWA = {"start": "75%", "every": "2.5%"}
 
@@ -42,6 +43,7 @@ class Regime:
         controls: Settings tried for the single run.
         snapshots: Settings tried for the snapshots.
         nocycle_soups: Whether the NoCycle members are averaged too.
+        validation: Images that choose the settings and fit the temperatures.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Regime:
     controls: tuple[Setting, ...]
     snapshots: tuple[Setting, ...]
     nocycle_soups: bool
+    validation: int = VALIDATION
 
     def recipe(self, setting: Setting, seed: int, data: str) -> str:
         """The recipe of one run.
@@ -64,14 +67,15 @@ class Regime:
         Returns:
             YAML text.
         """
-        source: dict[str, Any] = {"source": "idx", "path": data, "val": VALIDATION}
+        source: dict[str, Any] = {"source": "idx", "path": data}
+        source["val"] = self.validation
         if self.train_limit is not None:
             source["train_limit"] = self.train_limit
         document: dict[str, Any] = {
             "version": 1,
             "seed": seed,
             "data": source,
-            "model": {"name": "convnet"},
+            "model": {"name": "convnet", "width": WIDTH},
             "epochs": self.epochs,
             "batch": BATCH,
             "engine": {"device": "cpu"},
@@ -165,9 +169,10 @@ def quick(regime: Regime) -> Regime:
     """The same comparison on 600 images for 3 epochs: does everything still run?"""
     return replace(
         regime,
-        title=f"{regime.title.split(',')[0]} (quick: 600 images, 3 epochs)",
+        title=f"quick: 600 images instead of {regime.title}",
         epochs=3,
         train_limit=600,
-        controls=regime.controls[:2],
+        controls=regime.controls[:1],
         snapshots=(snapshots(0.1, 3), snapshots(0.2, 3)),
+        validation=500,
     )

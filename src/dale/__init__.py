@@ -26,13 +26,21 @@ if TYPE_CHECKING:
     from dale.merge import average as average
     from dale.merge import greedy_soup as greedy_soup
     from dale.merge import uniform_soup as uniform_soup
+    from dale.predict import infer as infer
+    from dale.recipes import Workbench as Workbench
+    from dale.recipes import evaluate as evaluate
+    from dale.recipes import fuse as fuse
+    from dale.recipes import pool as pool
+    from dale.recipes import start as start
     from dale.schedules import SCHEDULES as SCHEDULES
     from dale.schedules import Schedule as Schedule
     from dale.schedules import cosine_restarts as cosine_restarts
     from dale.schedules.torch_scheduler import CosineRestarts as CosineRestarts
     from dale.schedules.torch_scheduler import Scheduled as Scheduled
     from dale.store import Run as Run
+    from dale.train import Recipe as Recipe
     from dale.train import Snapshots as Snapshots
+    from dale.train import load_recipe as load_recipe
 
 __version__ = "0.1.0"
 
@@ -50,6 +58,7 @@ HOMES = {
     "LockedError": "dale.errors",
     "ModelError": "dale.errors",
     "NotFiniteError": "dale.errors",
+    "Recipe": "dale.train",
     "RecipeError": "dale.errors",
     "Run": "dale.store",
     "Schedule": "dale.schedules",
@@ -60,10 +69,17 @@ HOMES = {
     "Temperature": "dale.calibrate",
     "TrainingError": "dale.errors",
     "WeightsError": "dale.errors",
+    "Workbench": "dale.recipes",
     "average": "dale.merge",
     "cosine_restarts": "dale.schedules",
+    "evaluate": "dale.recipes",
     "fit_temperature": "dale.calibrate",
+    "fuse": "dale.recipes",
     "greedy_soup": "dale.merge",
+    "infer": "dale.predict",
+    "load_recipe": "dale.train",
+    "pool": "dale.recipes",
+    "start": "dale.recipes",
     "uniform_soup": "dale.merge",
 }
 """Public name to the room that defines it. Looked up on first use, so that
@@ -83,6 +99,7 @@ __all__ = [
     "LockedError",
     "ModelError",
     "NotFiniteError",
+    "Recipe",
     "RecipeError",
     "Run",
     "Schedule",
@@ -93,11 +110,18 @@ __all__ = [
     "Temperature",
     "TrainingError",
     "WeightsError",
+    "Workbench",
     "average",
     "cosine_restarts",
+    "evaluate",
     "fit_temperature",
+    "fuse",
     "greedy_soup",
+    "infer",
+    "load_recipe",
     "metrics",
+    "pool",
+    "start",
     "uniform_soup",
 ]
 

@@ -138,6 +138,26 @@ rows are >= 0 and sum to 1); pass logits or log-probabilities (the log of these)
         )
 
 
+def check_possible(logits_NC: Tensor, targets_N: Tensor) -> None:
+    """Refuse a target whose logit is -inf: its NLL is infinite before and after.
+
+    Args:
+        logits_NC: Checked logits.
+        targets_N: Checked targets.
+
+    Raises:
+        InputError: There is such a target; the first is named.
+    """
+    impossible_N = logits_NC.gather(1, targets_N[:, None])[:, 0] == -torch.inf
+    if bool(impossible_N.any()):
+        index = int(impossible_N.nonzero()[0])
+        raise InputError(
+            f"example {index}: expected a finite logit for its target "
+            f"{int(targets_N[index])}, got -inf: its NLL is infinite at every "
+            "temperature; smooth the probabilities first"
+        )
+
+
 def check_saved(
     tensors: Mapping[str, Tensor],
     header: Mapping[str, str | float | None],

@@ -11,7 +11,12 @@ from typing import Literal, Self, cast
 import torch
 from torch import Tensor
 
-from dale.calibrate.calibrator import Header, check_logits, check_saved
+from dale.calibrate.calibrator import (
+    Header,
+    check_logits,
+    check_possible,
+    check_saved,
+)
 from dale.errors import InputError
 from dale.metrics import blocks, check_shape, checked, nll_N
 
@@ -157,7 +162,7 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     """
     logits_NC, targets_N = checked(logits_NC, targets_N)
     check_logits(logits_NC)
-    _check_targets_possible(logits_NC, targets_N)
+    check_possible(logits_NC, targets_N)
     count = len(targets_N)
     before = _nll_at(logits_NC, targets_N, 1.0)
     scale = _scale(logits_NC)
@@ -239,14 +244,3 @@ def _nll_at(logits_NC: Tensor, targets_N: Tensor, temperature: float) -> float:
         for part, labels in blocks(logits_NC, targets_N)
     ]
     return float(torch.cat(parts).mean())
-
-
-def _check_targets_possible(logits_NC: Tensor, targets_N: Tensor) -> None:
-    impossible_N = logits_NC.gather(1, targets_N[:, None])[:, 0] == -torch.inf
-    if bool(impossible_N.any()):
-        index = int(impossible_N.nonzero()[0])
-        raise InputError(
-            f"example {index}: expected a finite logit for its target "
-            f"{int(targets_N[index])}, got -inf: its NLL is infinite at every "
-            "temperature; smooth the probabilities first"
-        )

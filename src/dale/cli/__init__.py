@@ -1,6 +1,7 @@
 """The command line: ``dale VERB RUN [options]``."""
 
 import sys
+from typing import Any
 
 import typer
 
@@ -30,12 +31,33 @@ def _root(
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, 2 for bad usage."""
     from dale.cli import verbs  # noqa: F401 - each file adds its verb to the app
+    from dale.cli.common import complain, fail
 
     try:
-        app()
+        code = app(standalone_mode=False)
     except DaleError as error:
-        from dale.cli.common import fail
-
-        sys.exit(fail(error))
+        code = fail(error)
     except BrokenPipeError:
-        sys.exit(0)
+        code = 0
+    except OSError as error:
+        code = complain(f"{error.filename or 'input'}: {error.strerror or error}")
+    except typer.Abort:
+        code = complain("stopped", 130)
+    except Exception as error:
+        # typer's own errors, wherever this version of it keeps their class
+        if not hasattr(error, "format_message"):
+            raise
+        code = _misused(error)
+    sys.exit(code or 0)
+
+
+def _misused(error: Any) -> int:
+    """Say in one line what is wrong with the arguments and where to look."""
+    from dale.cli.common import complain
+
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "dale"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.ctx.get_help(), err=True)
+        return 2
+    message = error.format_message().rstrip(".?")
+    return complain(f"{message}; see: {command} --help", 2)

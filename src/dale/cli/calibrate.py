@@ -27,18 +27,22 @@ def calibrate(
     json: JSON = False,
 ) -> None:
     """Fit a calibrator on one split and score it on another."""
+    from dale.errors import LeakageError
     from dale.recipes import Workbench
     from dale.recipes import calibrate as calibrated
     from dale.store import Run
 
-    records = calibrated(
-        Workbench(Run(run)),
-        names=name,
-        method=method,
-        fit=fit,
-        score=split,
-        cross_fitted=cross_fit,
-    )
+    try:
+        records = calibrated(
+            Workbench(Run(run)),
+            names=name,
+            method=method,
+            fit=fit,
+            score=split,
+            cross_fitted=cross_fit,
+        )
+    except LeakageError as error:
+        raise LeakageError(f"{error}, or add --cross-fit") from None
     if json:
         show_json(records)
         return

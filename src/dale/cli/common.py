@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dale.errors import DaleError, InputError, Interrupted
 from dale.store import finite
@@ -18,8 +19,9 @@ from dale.store import finite
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RUN = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# paths and labels are printed as they are, brackets and colons included
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def show_json(document: Any) -> None:
@@ -29,10 +31,16 @@ def show_json(document: Any) -> None:
 
 def fail(error: DaleError) -> int:
     """Print one line about an error; the exit code that goes with it."""
-    err.print(f"dale: {error}", style="red", soft_wrap=True, markup=False)
     if isinstance(error, Interrupted):
-        return 130
-    return 2 if isinstance(error, InputError) else 1
+        return complain(str(error), 130)
+    return complain(str(error), 2 if isinstance(error, InputError) else 1)
+
+
+def complain(message: str, code: int = 1) -> int:
+    """Print one line about what went wrong; the exit code given."""
+    line = " ".join(message.split())
+    err.print(f"dale: {line}", style="red", soft_wrap=True)
+    return code
 
 
 def percent(value: float | None, digits: int = 2) -> str:
@@ -70,7 +78,7 @@ def table(
     for r, row in enumerate(rows):
         drawn.add_row(
             *(
-                f"[bold green]{cell}[/]" if (r, c) in best else cell.replace("[", "\\[")
+                Text(cell, style="bold green" if (r, c) in best else "")
                 for c, cell in enumerate(row)
             )
         )
@@ -78,7 +86,8 @@ def table(
         out.print(drawn)
     else:
         # a pipe has no width; never fold what a program may read
-        Console(width=160, highlight=False).print(drawn)
+        wide = Console(width=160, highlight=False, markup=False, emoji=False)
+        wide.print(drawn)
 
 
 def results_table(rows: Sequence[Mapping[str, Any]], split: str, fitted: str) -> None:

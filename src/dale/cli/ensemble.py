@@ -22,6 +22,10 @@ def ensemble(
     combine: Annotated[
         str, typer.Option(help="How predictions are pooled.")
     ] = "mean_probability",
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="One for each member; may be repeated.", show_default=False),
+    ] = None,
     choose: Annotated[
         str, typer.Option(help="all, or greedy on validation examples.")
     ] = "all",
@@ -47,6 +51,7 @@ def ensemble(
         group=group,
         labels=member,
         combine=combine,
+        weights=weight,
         choose=choose,
         size=size,
         score=split,

@@ -1,6 +1,7 @@
 """``dale evaluate``: everything in a run on the same terms."""
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -33,13 +34,13 @@ def evaluate(
             f"{split}"
         )
     show_verdict(found["verdict"])
-    err.print(f"next: dale report {run}", soft_wrap=True)
+    err.print(f"next: dale report {quote(str(run))}", soft_wrap=True)
 
 
 def show_verdict(verdict: Mapping[str, Any]) -> None:
     """Print the regime, what it rests on and what it means."""
     out.print()
-    out.print(f"[bold]{verdict['regime']}[/] — {verdict['headline']}")
+    out.print(f"{verdict['regime']} — {verdict['headline']}", style="bold")
     for reason in verdict["reasons"]:
         out.print(f"  · {reason}")
     out.print(f"  {verdict['advice']}")

@@ -80,7 +80,8 @@ def merge(
             for d in decisions
         ]
         columns = ["candidate", "alone", "in the soup", "", "why"]
-        table(f"{score} on validation examples", columns, rows)
+        climbed = made.details["score"]
+        table(f"{climbed} on validation examples", columns, rows)
     out.print(
         f"{made.label}: mean of {len(made.parents)} members, validation error "
         f"{percent(made.scores['val_error'])} %"

@@ -1,6 +1,7 @@
 """``dale train``: from a recipe to members."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +28,8 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
+        bool,
+        typer.Option("--resume", help="Go on with a run that was stopped, if any."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json: JSON = False,
@@ -52,7 +54,7 @@ def train(
         )
         return
     members_table(members)
-    err.print(f"next: dale evaluate {bench.run.folder}", soft_wrap=True)
+    err.print(f"next: dale evaluate {quote(str(bench.run.folder))}", soft_wrap=True)
 
 
 def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
@@ -62,7 +64,7 @@ def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
     recipe = bench.recipe
     trajectories = recipe.trajectories(len(bench.data.splits["train"]))
     total = sum(trajectory.steps for trajectory in trajectories)
-    how = f"; go on with: dale train --resume {bench.run.folder}"
+    how = f"; go on with: dale train --resume {quote(str(bench.run.folder))}"
     try:
         with stopping() as stop, watching(total, stop, quiet) as watcher:
             return bench.train(watcher)
@@ -103,6 +105,8 @@ def _open(source: Path, run: Path | None, resume: bool) -> "Workbench":
         if run is not None:
             raise InputError(f"--resume goes on with {source}; leave out {run}")
         return Workbench(Run(source))
+    if resume and not source.exists():
+        raise InputError(f"{source} does not exist; expected a run or a recipe")
     recipe = read_recipe(source)
     folder = run or Path("runs") / source.stem
     if not resume and (folder / "recipe.yaml").exists():

@@ -23,9 +23,9 @@ def verify(run: RUN, json: JSON = False) -> None:
         )
     else:
         for problem in found.problems:
-            err.print(problem, style="red", soft_wrap=True, markup=False)
+            err.print(problem, style="red", soft_wrap=True)
         for note in found.notes:
-            err.print(note, soft_wrap=True, markup=False)
+            err.print(note, soft_wrap=True)
         state = f"{len(found.problems)} problems" if found.problems else "whole"
         out.print(f"{found.files} files read: {state}")
     if found.problems:

@@ -6,7 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from dale.errors import InputError
-from dale.weights import Weights, linear, map_floats
+from dale.merge.steps import Each, each
+from dale.weights import Weights, map_floats, wide
+from dale.weights import linear as combined
 
 
 def uniform(tensors_K: Sequence[Tensor], *, last: int | None = None) -> Tensor:
@@ -38,10 +40,10 @@ def uniform(tensors_K: Sequence[Tensor], *, last: int | None = None) -> Tensor:
         Shamir and Sridharan (2012), arXiv 1109.5647 (suffix averaging).
     """
     if last is None:
-        return linear(tensors_K, normalize=True)
+        return combined(tensors_K, normalize=True)
     if not 1 <= last <= len(tensors_K):
         raise InputError(f"last must be from 1 to {len(tensors_K)} models, got {last}")
-    return linear(tensors_K[-last:], normalize=True)
+    return combined(tensors_K[-last:], normalize=True)
 
 
 def weighted(
@@ -78,7 +80,62 @@ def weighted(
         Izmailov et al. (2018), arXiv 1803.05407; Wortsman et al. (2022), arXiv
         2203.05482.
     """
-    return linear(tensors_K, coefficients, normalize)
+    return combined(tensors_K, coefficients, normalize)
+
+
+def linear(
+    tensors_K: Sequence[Tensor], *, weight: Each = 1.0, normalize: bool = True
+) -> Tensor:
+    """Weighted mean, or weighted sum, by the names of mergekit.
+
+    As `weighted`, with one number for all models or one for each.
+
+    Args:
+        tensors_K: One tensor of each model, of one shape.
+        weight: Finite numbers; negative ones lead away from a model.
+        normalize: Divide by the sum of the weights.
+
+    Returns:
+        The result, in float32 or wider.
+
+    Raises:
+        InputError: Weights that do not fit, or a sum of 0 to be divided by.
+
+    Example:
+        >>> import torch
+        >>> x_K = [torch.tensor(1.0), torch.tensor(3.0)]
+        >>> linear(x_K), linear(x_K, normalize=False)
+        (tensor(2.), tensor(4.))
+
+    References:
+        Wortsman et al. (2022), arXiv 2203.05482.
+    """
+    return combined(tensors_K, each("weight", weight, len(tensors_K)), normalize)
+
+
+def passthrough(tensors_K: Sequence[Tensor], *, scale: float = 1.0) -> Tensor:
+    """One model as it is, or scaled.
+
+    Args:
+        tensors_K: One tensor.
+        scale: Factor, finite.
+
+    Returns:
+        The result, in float32 or wider.
+
+    Raises:
+        InputError: `scale` is not finite.
+
+    Example:
+        >>> import torch
+        >>> passthrough([torch.tensor(3.0)], scale=0.5)
+        tensor(1.5000)
+
+    References:
+        A method of mergekit.
+    """
+    (scale,) = each("scale", scale, 1)
+    return wide(tensors_K[0]) if scale == 1 else wide(tensors_K[0]) * scale
 
 
 def average(

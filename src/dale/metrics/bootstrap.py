@@ -4,7 +4,7 @@ Shapes: N examples, C classes, R resamples.
 """
 
 from collections.abc import Callable
-from math import ceil, floor
+from math import ceil, floor, isnan, nan
 
 import torch
 from torch import Tensor
@@ -37,8 +37,9 @@ def bootstrap(
     N examples are drawn with replacement ``n`` times and the metric computed on each
     draw; the ends are order statistics of these values, at ranks
     ``floor(a (n - 1))`` and ``ceil((1 - a) (n - 1))`` with ``a = (1 - level) / 2``,
-    so that no value is interpolated. It tells how much the score would move with
-    another test set of this size; not with another training run.
+    so that no value is interpolated. Draws on which the metric is NaN, undefined, are
+    left out of ``n``; if it is so on all, the ends are NaN. It tells how much the
+    score would move with another test set of this size; not with another training run.
 
     The same seed draws the same examples for every metric and every model of equal
     N, so differences between models can be resampled in pairs.
@@ -84,6 +85,8 @@ def bootstrap(
             values.append(metric(logits_NC[drawn_N], targets_N[drawn_N]))
         else:
             values.append(float(scores[drawn_N].mean()))
-    values.sort()
-    tail = (1 - level) / 2
-    return values[floor(tail * (n - 1))], values[ceil((1 - tail) * (n - 1))]
+    values = sorted(value for value in values if not isnan(value))
+    if not values:
+        return nan, nan
+    tail, last = (1 - level) / 2, len(values) - 1
+    return values[floor(tail * last)], values[ceil((1 - tail) * last)]

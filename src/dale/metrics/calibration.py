@@ -1,134 +1,18 @@
-"""Calibration by bins: does a confidence of 0.8 mean correct in 8 of 10 cases?
+"""Calibration errors of the predicted class, in the norms that are in use.
 
-Shapes: N examples, C classes, B bins.
+Shapes: N examples, C classes, B bins. For edges and ties see `dale.metrics.bins`.
 
-Conventions, the same in every function here. The confidence is the largest softmax
-probability, in float64. Bin b is the half-open interval (lo_b, hi_b], as in Guo et
-al. (2017); a confidence of 0 belongs to the first bin and one of exactly 1 to the
-last: there is never an extra bin. Empty bins count nothing. Confidences and edges are
-compared after rounding to 12 decimals, so that the last bit of a softmax, which
-depends on the order of the classes, decides neither a tie nor the side of an edge.
+The confidence is the largest softmax probability, in float64. All of these depend on
+the number of bins, and all but the debiased one are biased upwards for small N: compare
+methods by `nll` after calibration, and read these as a description.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from math import sqrt
 
-import torch
 from torch import Tensor
 
-from dale.errors import InputError
-from dale.metrics.accuracy import correct_N
-from dale.metrics.check import blocks, checked_logits
-
-Spacing = Literal["width", "mass"]
-_DECIMALS = 12
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """A reliability diagram in numbers.
-
-    Args:
-        spacing: How the edges were placed: ``width`` or ``mass``.
-        edges: B + 1 edges from 0 to 1, not decreasing; bin b is (edges[b],
-            edges[b + 1]].
-        counts: Examples per bin.
-        confidence: Mean confidence per bin; None where the bin is empty.
-        accuracy: Share classified correctly per bin; None where the bin is empty.
-
-    Example:
-        >>> diagram = reliability(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]), bins=2)
-        >>> diagram.counts, diagram.accuracy, diagram.ece
-        ((4, 0), (0.75, None), 0.25)
-    """
-
-    spacing: Spacing
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    confidence: tuple[float | None, ...]
-    accuracy: tuple[float | None, ...]
-
-    @property
-    def gaps(self) -> tuple[float | None, ...]:
-        """Accuracy minus mean confidence per bin; None where the bin is empty."""
-        return tuple(
-            None if a is None or c is None else a - c
-            for a, c in zip(self.accuracy, self.confidence, strict=True)
-        )
-
-    @property
-    def ece(self) -> float:
-        """Expected calibration error: sum over bins of ``(count / N) |gap|``."""
-        total = sum(
-            count * abs(gap)
-            for count, gap in zip(self.counts, self.gaps, strict=True)
-            if gap is not None
-        )
-        return total / sum(self.counts)
-
-    @property
-    def mce(self) -> float:
-        """Maximum calibration error: the largest ``|gap|`` over the bins in use."""
-        return max(abs(gap) for gap in self.gaps if gap is not None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as lists, numbers and None: ready for JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
-
-
-def reliability(
-    logits_NC: Tensor,
-    targets_N: Tensor,
-    bins: int = 15,
-    spacing: Spacing = "width",
-) -> Reliability:
-    """Mean confidence and accuracy of the examples in each bin of confidence.
-
-    ``width``: edges at b/B. ``mass``: the inner edges are the confidences of rank
-    ceil(b N / B), so that without ties the counts differ by at most one. Examples of
-    equal confidence always share a bin, the lower one where an edge meets them: a bin
-    can then hold more, and another be empty.
-
-    Args:
-        logits_NC: Floating, shape (N, C).
-        targets_N: Integer classes in [0, C), shape (N,).
-        bins: Number of bins B >= 1.
-        spacing: ``width`` (equal widths) or ``mass`` (equal counts).
-
-    Returns:
-        The diagram.
-
-    Raises:
-        InputError: Wrong types, shapes, labels, NaN, or an impossible setting.
-
-    Example:
-        >>> logits = torch.tensor([[0.0, 0.0], [800.0, 0.0]])
-        >>> reliability(logits, torch.tensor([0, 0]), bins=2).counts
-        (1, 1)
-
-    Reference:
-        M. H. DeGroot, S. E. Fienberg, The Comparison and Evaluation of Forecasters,
-        1983.
-    """
-    _check_bins(bins, spacing)
-    hits_N = correct_N(logits_NC, targets_N).double()
-    confidences_N = confidence_N(logits_NC)
-    rounded_N = confidences_N.round(decimals=_DECIMALS)
-    edges = _edges(rounded_N, bins, spacing)
-    # right=False: an edge itself belongs to the bin below it
-    inner = edges[1:-1].round(decimals=_DECIMALS)
-    index_N = torch.bucketize(rounded_N, inner, right=False)
-    counts = torch.bincount(index_N, minlength=bins).tolist()
-    return Reliability(
-        spacing=spacing,
-        edges=tuple(edges.tolist()),
-        counts=tuple(counts),
-        confidence=_means(index_N, confidences_N, counts),
-        accuracy=_means(index_N, hits_N, counts),
-    )
+from dale.metrics.bins import Spacing
+from dale.metrics.reliability import reliability
 
 
 def ece(
@@ -139,10 +23,7 @@ def ece(
 ) -> float:
     """Expected calibration error of the predicted class.
 
-    ``ece = sum_b (n_b / N) |accuracy_b - confidence_b|``, in [0, 1]. With
-    ``spacing="mass"`` it is also known as the adaptive calibration error of the top
-    class. Its value depends on the number of bins and it is biased upwards for small
-    N: compare methods by `nll` after calibration, and read this one as a description.
+    ``ece = sum_b (n_b / N) |accuracy_b - confidence_b|``, in [0, 1].
 
     Args:
         logits_NC: Floating, shape (N, C).
@@ -157,6 +38,7 @@ def ece(
         InputError: Wrong types, shapes, labels, NaN, or an impossible setting.
 
     Example:
+        >>> import torch
         >>> ece(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
         0.25
 
@@ -166,6 +48,38 @@ def ece(
         Weinberger, On Calibration of Modern Neural Networks, 2017, arXiv 1706.04599.
     """
     return reliability(logits_NC, targets_N, bins, spacing).ece
+
+
+def adaptive_ece(logits_NC: Tensor, targets_N: Tensor, bins: int = 15) -> float:
+    """Expected calibration error over bins that hold equally many examples.
+
+    `ece` with ``spacing="mass"``. Most confidences of a good network lie near 1, where
+    bins of equal width put nearly all of them into one.
+
+    Args:
+        logits_NC: Floating, shape (N, C).
+        targets_N: Integer classes in [0, C), shape (N,).
+        bins: Number of bins B >= 1.
+
+    Returns:
+        A float in [0, 1].
+
+    Raises:
+        InputError: Wrong types, shapes, labels, NaN, or an impossible setting.
+
+    Example:
+        >>> import torch
+        >>> adaptive_ece(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
+        0.25
+
+    Reference:
+        K. Nguyen, B. O'Connor, Posterior Calibration and Exploratory Analysis for
+        Natural Language Processing Models, 2015, arXiv 1508.05154; J. Nixon et al.,
+        Measuring Calibration in Deep Learning, 2019, arXiv 1904.01685, whose own
+        version bins every class instead of the predicted one (here `classwise_ece`
+        with ``spacing="mass"``).
+    """
+    return reliability(logits_NC, targets_N, bins, "mass").ece
 
 
 def mce(
@@ -191,6 +105,7 @@ def mce(
         InputError: Wrong types, shapes, labels, NaN, or an impossible setting.
 
     Example:
+        >>> import torch
         >>> mce(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
         0.25
 
@@ -200,47 +115,77 @@ def mce(
     return reliability(logits_NC, targets_N, bins, spacing).mce
 
 
-def confidence_N(logits_NC: Tensor) -> Tensor:
-    """Largest softmax probability of each example: float64 in [1/C, 1], shape (N,).
+def rms_ce(
+    logits_NC: Tensor,
+    targets_N: Tensor,
+    bins: int = 15,
+    spacing: Spacing = "mass",
+) -> float:
+    """Root mean square calibration error of the predicted class.
+
+    ``rms = sqrt(sum_b (n_b / N) (accuracy_b - confidence_b)^2)``, never below `ece`
+    with the same bins.
 
     Args:
         logits_NC: Floating, shape (N, C).
+        targets_N: Integer classes in [0, C), shape (N,).
+        bins: Number of bins B >= 1.
+        spacing: ``width`` (equal widths) or ``mass`` (equal counts).
 
     Returns:
-        Float64, shape (N,).
+        A float in [0, 1].
 
     Raises:
-        InputError: Wrong type or shape, or NaN.
+        InputError: Wrong types, shapes, labels, NaN, or an impossible setting.
 
     Example:
-        >>> confidence_N(torch.zeros(1, 4))
-        tensor([0.2500], dtype=torch.float64)
+        >>> import torch
+        >>> rms_ce(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
+        0.25
+
+    Reference:
+        D. Hendrycks, M. Mazeika, T. Dietterich, Deep Anomaly Detection with Outlier
+        Exposure, 2019, arXiv 1812.04606.
     """
-    logits_NC = checked_logits(logits_NC)
-    parts = [part.softmax(dim=1).amax(dim=1) for part, _ in blocks(logits_NC)]
-    return torch.cat(parts)
+    return sqrt(reliability(logits_NC, targets_N, bins, spacing).square)
 
 
-def _edges(rounded_N: Tensor, bins: int, spacing: Spacing) -> Tensor:
-    steps = torch.arange(bins + 1, device=rounded_N.device)
-    if spacing == "width":
-        return steps.double() / bins
-    count = len(rounded_N)
-    ranks = (steps[1:-1] * count + bins - 1) // bins  # ceil(b N / B), from 1
-    inner = rounded_N.sort().values[ranks - 1]
-    ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device=inner.device)
-    return torch.cat([ends[:1], inner, ends[1:]])
+def debiased_rms_ce(
+    logits_NC: Tensor,
+    targets_N: Tensor,
+    bins: int = 15,
+    spacing: Spacing = "mass",
+) -> float:
+    """Root mean square calibration error without what chance adds to it.
 
+    Even of a perfectly calibrated model the accuracy in a bin differs from the
+    confidence by chance, and squares add up. The expected excess is estimated and
+    taken away, ``sum_b (n_b / N) [gap_b^2 - a_b (1 - a_b) / (n_b - 1)]`` with a_b the
+    accuracy of the bin; bins of one example count nothing. The root of this is
+    returned, or 0 where it is negative: nothing is found beyond chance. To average
+    over runs, average ``reliability(...).debiased_square``, which keeps its sign.
 
-def _means(
-    index_N: Tensor, values_N: Tensor, counts: list[int]
-) -> tuple[float | None, ...]:
-    sums = torch.bincount(index_N, weights=values_N, minlength=len(counts)).tolist()
-    return tuple(s / n if n else None for s, n in zip(sums, counts, strict=True))
+    Args:
+        logits_NC: Floating, shape (N, C).
+        targets_N: Integer classes in [0, C), shape (N,).
+        bins: Number of bins B >= 1.
+        spacing: ``width`` (equal widths) or ``mass`` (equal counts).
 
+    Returns:
+        A float in [0, 1].
 
-def _check_bins(bins: int, spacing: str) -> None:
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-        raise InputError(f"bins: expected an integer >= 1, got {bins!r}")
-    if spacing not in ("width", "mass"):
-        raise InputError(f"spacing: expected 'width' or 'mass', got {spacing!r}")
+    Raises:
+        InputError: Wrong types, shapes, labels, NaN, or an impossible setting.
+
+    Example:
+        >>> import torch
+        >>> debiased_rms_ce(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
+        0.0
+
+    Reference:
+        J. Bröcker, Estimating Reliability and Resolution of Probability Forecasts
+        through Decomposition of the Empirical Score, 2012; A. Kumar, P. Liang, T. Ma,
+        Verified Uncertainty Calibration, 2019, arXiv 1909.10155.
+    """
+    diagram = reliability(logits_NC, targets_N, bins, spacing)
+    return sqrt(max(0.0, diagram.debiased_square))

@@ -62,7 +62,8 @@ def infer(module: nn.Module, split: Split, *, batch: int = 512) -> Tensor:
             chosen = torch.arange(start, min(start + batch, len(split)))
             logits = module(split.batch(chosen).to(device))
             if not isinstance(logits, Tensor) or logits.shape[:-1] != chosen.shape:
-                shape = tuple(logits.shape) if isinstance(logits, Tensor) else logits
+                kind = type(logits).__name__
+                shape = tuple(logits.shape) if isinstance(logits, Tensor) else kind
                 raise ModelError(
                     f"the model returned {shape} for {len(chosen)} examples; expected "
                     f"({len(chosen)}, classes)"

@@ -1,17 +1,17 @@
 """Compositions: the rooms of dale at work together on a run."""
 
+from dale.recipes.calibration import calibrate as calibrate
 from dale.recipes.checking import Checked as Checked
 from dale.recipes.checking import verify as verify
 from dale.recipes.evaluation import Predictor as Predictor
 from dale.recipes.evaluation import evaluate as evaluate
 from dale.recipes.evaluation import judge as judge
 from dale.recipes.evaluation import predictors as predictors
-from dale.recipes.fusion import calibrate as calibrate
-from dale.recipes.fusion import first_pool as first_pool
 from dale.recipes.fusion import fuse as fuse
-from dale.recipes.fusion import pool as pool
 from dale.recipes.planning import Plan as Plan
 from dale.recipes.planning import plan as plan
+from dale.recipes.pooling import first_pool as first_pool
+from dale.recipes.pooling import pool as pool
 from dale.recipes.published import EDITOR_LINE as EDITOR_LINE
 from dale.recipes.published import SCHEMA_NAME as SCHEMA_NAME
 from dale.recipes.published import schema_text as schema_text

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dale.errors import DaleError
+from dale.errors import CorruptError, DaleError
 from dale.files import PARTIAL
 from dale.recipes.workbench import Workbench
 from dale.store import Run, sealed
@@ -51,14 +51,22 @@ def verify(run: Run) -> Checked:
     for member in run.population:
         check(lambda member=member: run.population.weights(member))
     for path in sorted(run.folder.glob("state/*.safetensors")):
-        check(lambda path=path: load_state(path))
+        check(lambda path=path: _check_state(path, run))
+    if (run.folder / "inputs.json").exists():
+        check(lambda: run.check_inputs({run.recipe_path.name: run.recipe_digest}))
     for path in sorted(run.folder.glob("results/*.json")):
         check(lambda path=path: sealed.read(path, path.stem))
     for path in sorted(run.folder.glob("predictions/*/*.safetensors")):
         check(lambda path=path: load(path))
     if (run.folder / "log.jsonl").exists():
         check(run.log)
-    return Checked(read, tuple(problems), tuple(_strays(run)))
+    return Checked(read, tuple(dict.fromkeys(problems)), tuple(_strays(run)))
+
+
+def _check_state(path: Path, run: Run) -> None:
+    state = load_state(path)
+    if state is not None and state["recipe"] != run.recipe_digest:
+        raise CorruptError(f"{path} belongs to another recipe than {run.recipe_path}")
 
 
 def _strays(run: Run) -> list[str]:

@@ -98,16 +98,20 @@ def predictors(
         Trained networks and pools by strategy, then fused members, then the extra.
     """
     found: list[Predictor] = []
+    titles: dict[str, str] = {}
     groups = dict.fromkeys(m.group for m in members if not m.parents)
     for group in groups:
         mine = [m for m in members if m.group == group and not m.parents]
         row = STRATEGIES.get(group.split("-")[0])
         last_title, pool_title = (row.last, row.pool) if row else (group, group)
         suffix = f" {group.split('-', 1)[1]}" if "-" in group else ""
-        if all(p.name != last_title + suffix for p in found):
+        title, digest = last_title + suffix, mine[-1].digest
+        if title in titles and titles[title] != digest:
+            title = f"{title} of {group}"
+        if title not in titles:
+            titles[title] = digest
             kind = "average" if mine[-1].how == "swa" else "single"
-            label = (mine[-1].label,)
-            found.append(Predictor(last_title + suffix, group, kind, label))
+            found.append(Predictor(title, group, kind, (mine[-1].label,)))
         if len(mine) > 1:
             labels = tuple(m.label for m in mine)
             found.append(Predictor(pool_title + suffix, group, "ensemble", labels))
@@ -185,7 +189,7 @@ def evaluate(
     Raises:
         LeakageError: The two splits are the same.
     """
-    check_disjoint(bench.split(fit).digest(), bench.split(score).digest())
+    bench.check_apart(fit, score)
     members = bench.members()
     fitting = bench.predict(fit, members, watch)
     scoring = bench.predict(score, members, watch)

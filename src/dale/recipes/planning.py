@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from dale.data import Data, augmentation
+from dale.data import Data
 from dale.models import count_parameters
 from dale.train import (
-    OPTIMIZERS,
     Batches,
     Engine,
     Recipe,
     Trajectory,
+    build_augment,
     build_model,
+    build_optimizer,
 )
-from dale.train.specs import settings
 from dale.weights import weights_of
 
 _PILOT_SECONDS = 2.0
@@ -122,15 +122,11 @@ def _pilot(recipe: Recipe, data: Data) -> float:
     engine = Engine(recipe.engine)
     with torch.random.fork_rng():
         model = build_model(recipe, data, recipe.seed).to(engine.device)
-        make = OPTIMIZERS[recipe.optimizer.name].function
-        optimizer = make(model.parameters(), **settings(recipe.optimizer, "name"))
-        call, optimizer = engine.prepare(model, optimizer)
+        call, optimizer = engine.prepare(model, build_optimizer(recipe, model))
         split = data.splits["train"]
         batches = Batches(len(split), recipe.batch)
         order = batches.order(recipe.seed, 0)
-        augment = None
-        if recipe.augment is not None:
-            augment = augmentation(**dict(recipe.augment))
+        augment = build_augment(recipe)
         generator = torch.Generator().manual_seed(recipe.seed)
         seconds: list[float] = []
         begun = time.perf_counter()

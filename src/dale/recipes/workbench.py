@@ -9,14 +9,22 @@ from torch import nn
 
 from dale import data as sources
 from dale.data import Data, Split
-from dale.errors import InputError, nearest
+from dale.errors import InputError, LeakageError, nearest
 from dale.files import write_text
 from dale.keys import key
 from dale.metrics import error, nll
 from dale.predict import infer, predict
 from dale.recipes.published import SCHEMA_NAME, schema_text
 from dale.store import Member, PredictionCache, Predictions, Run
-from dale.train import Recipe, Watcher, build_model, parse_recipe, train
+from dale.train import (
+    Engine,
+    Recipe,
+    Watcher,
+    build_model,
+    build_optimizer,
+    parse_recipe,
+    train,
+)
 from dale.train.specs import settings
 
 PROBE = "train-probe"
@@ -93,7 +101,24 @@ class Workbench:
             raise InputError(
                 f"unknown split {name!r}; {nearest(name, [*self.data.splits, PROBE])}"
             )
-        return self.data.splits[name]
+        found = self.data.splits[name]
+        if name != "train":
+            # members trained on other splits could have seen these examples
+            self.run.check_inputs({name: found.digest()})
+        return found
+
+    def check_apart(self, fit: str, score: str) -> None:
+        """Refuse to fit and to score on the same examples.
+
+        Raises:
+            LeakageError: The splits have examples in common.
+        """
+        shared = {fit, score} == {PROBE, "train"}
+        if shared or self.split(fit).digest() == self.split(score).digest():
+            raise LeakageError(
+                f"cannot fit on {fit!r} and score on {score!r}: they are the same "
+                "examples; score on another split"
+            )
 
     def members(
         self, group: str | None = None, labels: Sequence[str] | None = None
@@ -157,7 +182,8 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     parsed = parse_recipe(recipe, origin)
     loaded = load_data(parsed)
     parsed.trajectories(len(loaded.splits["train"]))
-    build_model(parsed, loaded, parsed.seed)
+    Engine(parsed.engine)
+    build_optimizer(parsed, build_model(parsed, loaded, parsed.seed))
     run = Run.create(folder, recipe)
     write_text(run.folder / SCHEMA_NAME, schema_text())
     return Workbench(run, loaded)

@@ -50,17 +50,21 @@ class Member:
 class Population(Sequence[Member]):
     """The append-only list of a run's members, in the order they were made.
 
+    A folder without a list has no member yet.
+
     Args:
         folder: The run folder; ``population.json`` and ``members/`` live in it.
 
     Raises:
-        StoreError: The list is missing, altered or written by a newer dale.
+        StoreError: The list is altered or written by a newer dale.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / "population.json"
-        document = sealed.read(self._path, "population")
+        document: dict[str, Any] = {"members": []}
+        if self._path.exists():
+            document = sealed.read(self._path, "population")
         try:
             self._members = [_member(record) for record in document["members"]]
         except (KeyError, TypeError) as error:

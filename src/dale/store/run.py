@@ -21,6 +21,7 @@ class Run:
     ::
 
         recipe.yaml       how it is trained
+        inputs.json       digests of the recipe and the data that it began with
         population.json   its members, in order
         members/          their weights
         log.jsonl         one line for each epoch
@@ -50,7 +51,7 @@ class Run:
             raise CorruptError(
                 f"{self.folder}: population.json is missing although members exist"
             )
-        self.population = Population.create(self.folder)
+        self.population = Population(self.folder)
 
     @staticmethod
     def create(folder: str | os.PathLike[str], recipe: str) -> "Run":
@@ -69,7 +70,7 @@ class Run:
         folder = Path(folder)
         path = folder / "recipe.yaml"
         if path.exists():
-            if path.read_text(encoding="utf-8") != recipe:
+            if _text(path) != recipe:
                 raise InputError(
                     f"{folder} holds a run of another recipe; choose another folder"
                 )
@@ -87,10 +88,7 @@ class Run:
     @property
     def recipe(self) -> str:
         """The recipe's text."""
-        try:
-            return self.recipe_path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{self.recipe_path} cannot be read: {error}") from error
+        return _text(self.recipe_path)
 
     @property
     def recipe_digest(self) -> str:
@@ -107,8 +105,41 @@ class Run:
         """
         with writing(self.folder):
             sweep(self.folder)
-            self.population = Population(self.folder)
+            self.population = Population.create(self.folder)
             yield
+
+    def pin(self, inputs: Mapping[str, str]) -> None:
+        """Remember what the run is trained with; later calls must agree.
+
+        Args:
+            inputs: Names of the recipe and of the data's parts, and their digests.
+
+        Raises:
+            InputError: The run was begun with another recipe or other data.
+        """
+        path = self.folder / "inputs.json"
+        if path.exists():
+            self.check_inputs(inputs)
+        else:
+            sealed.write(path, "inputs", {"digests": inputs})
+
+    def check_inputs(self, inputs: Mapping[str, str]) -> None:
+        """Raise unless these digests are those the run was begun with.
+
+        Args:
+            inputs: Some of the names given to `pin`, and digests.
+
+        Raises:
+            InputError: A digest differs from the one that is known.
+        """
+        path = self.folder / "inputs.json"
+        known = sealed.read(path, "inputs")["digests"] if path.exists() else {}
+        changed = [n for n, digest in inputs.items() if known.get(n, digest) != digest]
+        if changed:
+            raise InputError(
+                f"{self.folder} was begun with another {' and another '.join(changed)} "
+                f"(see {path.name}); restore it, or train into another folder"
+            )
 
     def write_result(self, name: str, content: Mapping[str, Any]) -> Path:
         """Store what was measured as ``results/<name>.json``."""
@@ -125,6 +156,8 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """The training log: one record for each epoch of each trajectory.
 
+        A last line without its end is what a killed writer left; it is no record.
+
         Raises:
             CorruptError: A line is not JSON.
         """
@@ -132,12 +165,21 @@ class Run:
         if not path.exists():
             return []
         records = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+            if not line.endswith(b"\n"):
+                break
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError as error:
+            except ValueError as error:
                 raise CorruptError(f"{path} line {number} is not JSON") from error
         return records
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
 
 
 def _occupied(folder: Path) -> bool:

@@ -1,16 +1,18 @@
 """One run, many members: recipes, strategies, collectors and the loop."""
 
+from dale.train.batches import Batches as Batches
 from dale.train.collect import AverageCollector as AverageCollector
 from dale.train.collect import Collector as Collector
 from dale.train.collect import SnapshotCollector as SnapshotCollector
 from dale.train.collect import Snapshots as Snapshots
-from dale.train.drive import Watcher as Watcher
+from dale.train.drive import build_augment as build_augment
 from dale.train.drive import build_model as build_model
-from dale.train.drive import statistics_batches as statistics_batches
+from dale.train.drive import build_optimizer as build_optimizer
 from dale.train.drive import train as train
 from dale.train.engine import Engine as Engine
 from dale.train.engine import EngineSpec as EngineSpec
-from dale.train.loop import Batches as Batches
+from dale.train.keeper import Watcher as Watcher
+from dale.train.keeper import statistics_batches as statistics_batches
 from dale.train.loop import Progress as Progress
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
 from dale.train.recipe import Recipe as Recipe
@@ -19,8 +21,8 @@ from dale.train.recipe import parse_recipe as parse_recipe
 from dale.train.recipe import read_recipe as read_recipe
 from dale.train.recipe import recipe_schema as recipe_schema
 from dale.train.strategies import STRATEGIES as STRATEGIES
-from dale.train.strategies import Budget as Budget
-from dale.train.strategies import Trajectory as Trajectory
+from dale.train.trajectory import Budget as Budget
+from dale.train.trajectory import Trajectory as Trajectory
 
 __all__ = [
     "OPTIMIZERS",
@@ -37,7 +39,9 @@ __all__ = [
     "Snapshots",
     "Trajectory",
     "Watcher",
+    "build_augment",
     "build_model",
+    "build_optimizer",
     "load_recipe",
     "parse_recipe",
     "read_recipe",

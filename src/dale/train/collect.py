@@ -7,8 +7,9 @@ a checkpoint can be written first and the member taken afterwards: whatever mome
 process is killed at, the member is taken again from the same state.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from dale.weights import RunningMean, Weights, weights_of
 from dale.weights.running import RunningState
 
 
-class Collector(Protocol):
+class Collector(ABC):
     """What the training loop asks of a collector."""
 
     how: str
@@ -25,32 +26,32 @@ class Collector(Protocol):
     averaged: bool
     """Whether its members need their normalisation statistics re-estimated."""
 
+    @abstractmethod
+    def emits(self, step: int) -> int | None:
+        """Index of the member, from 1, to take after `step` updates, if any."""
+
+    @abstractmethod
+    def member(self, weights: Weights) -> Weights:
+        """The member's weights, given the live ones."""
+
     def wants(self, step: int) -> bool:
         """Whether `update` must see the weights after `step` updates."""
-        ...
+        return False
 
     def update(self, step: int, weights: Weights) -> None:
         """Take note of the weights after `step` updates."""
-        ...
-
-    def emits(self, step: int) -> int | None:
-        """Index of the member, from 1, to take after `step` updates, if any."""
-        ...
-
-    def member(self, weights: Weights) -> Weights:
-        """The member's weights, given the live ones."""
-        ...
+        raise NotImplementedError  # only called where `wants` is true
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold: tensors and JSON values."""
-        ...
+        return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        ...
+        assert not state, "a collector that carries nothing was given a state"
 
 
-class SnapshotCollector:
+class SnapshotCollector(Collector):
     """Takes the live weights at given steps.
 
     Args:
@@ -64,26 +65,16 @@ class SnapshotCollector:
         self.how = how
         self._index = {end: number for number, end in enumerate(ends, start=1)}
 
-    def wants(self, step: int) -> bool:
-        return False
-
-    def update(self, step: int, weights: Weights) -> None:
-        pass
-
     def emits(self, step: int) -> int | None:
+        """The number of the cycle that ends here."""
         return self._index.get(step)
 
     def member(self, weights: Weights) -> Weights:
+        """The live weights."""
         return weights
 
-    def state(self) -> dict[str, Any]:
-        return {}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        pass
-
-
-class AverageCollector:
+class AverageCollector(Collector):
     """Keeps the running mean of the weights over a tail and takes it at the end.
 
     ``w̄ ← w̄ + (w − w̄) / (n + 1)`` at ``start + every, start + 2·every, …, end``:
@@ -104,22 +95,28 @@ class AverageCollector:
         self._mean = RunningMean()
 
     def wants(self, step: int) -> bool:
+        """At whole strides into the tail."""
         past = step - self._start
         return 0 < past and step <= self._end and past % self._every == 0
 
     def update(self, step: int, weights: Weights) -> None:
+        """Let one more model into the mean."""
         self._mean.update(weights)
 
     def emits(self, step: int) -> int | None:
+        """One member, at the end."""
         return 1 if step == self._end else None
 
     def member(self, weights: Weights) -> Weights:
+        """The mean."""
         return self._mean.value()
 
     def state(self) -> dict[str, Any]:
+        """The mean and how many models are in it."""
         return dict(self._mean.state())
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with a mean that was saved."""
         self._mean = RunningMean.from_state(cast(RunningState, state))
 
 

@@ -1,9 +1,11 @@
 """Where the tensors live and in which precision the forward pass runs."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -23,7 +25,7 @@ class EngineSpec(Spec):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    clip: float | None = None
+    clip: Annotated[float, Field(gt=0)] | None = None
     channels_last: bool = False
 
 
@@ -45,7 +47,7 @@ class Engine:
             raise InputError("engine.precision fp16 needs a GPU; bf16 works on CPUs")
         mixed = {"fp32": "no"}.get(spec.precision, spec.precision)
         self.spec = spec
-        self._accelerator = Accelerator(cpu=cpu, mixed_precision=mixed)
+        self._accelerator = _accelerator(cpu, mixed)
         self.device: torch.device = self._accelerator.device
         self._format = (
             torch.channels_last if spec.channels_last else torch.preserve_format
@@ -82,3 +84,13 @@ class Engine:
         """Go on from a checkpoint."""
         if self._accelerator.scaler is not None and state:
             self._accelerator.scaler.load_state_dict(state)
+
+
+def _accelerator(cpu: bool, mixed: str) -> Accelerator:
+    try:
+        return Accelerator(cpu=cpu, mixed_precision=mixed)
+    except ValueError:
+        # Accelerate keeps the first settings of a process and refuses others; runs
+        # of one process may differ
+        AcceleratorState._reset_state(reset_partial_state=True)
+        return Accelerator(cpu=cpu, mixed_precision=mixed)

@@ -18,11 +18,13 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from dale.data import Split
-from dale.errors import Interrupted, NotFiniteError
+from dale.errors import Interrupted, NotFiniteError, TrainingError
+from dale.factories import one_line
 from dale.keys import key
+from dale.train.batches import Batches
 from dale.train.collect import Collector
 from dale.train.engine import Engine
-from dale.train.strategies import Trajectory
+from dale.train.trajectory import Trajectory
 from dale.weights import load_into, weights_of
 
 # Reading a loss waits for the device: it is done after so many updates or seconds.
@@ -50,34 +52,6 @@ class Progress:
     cycle: int
     loss: float
     rate: float
-
-
-@dataclass(frozen=True)
-class Batches:
-    """How a split is cut into batches: nearly equal ones, so that none is tiny.
-
-    Args:
-        examples: Size of the split.
-        size: Largest batch.
-    """
-
-    examples: int
-    size: int
-
-    @property
-    def per_epoch(self) -> int:
-        """Batches in one pass: the examples over the size, rounded up."""
-        return -(-self.examples // self.size)
-
-    def order(self, seed: int, epoch: int) -> Tensor:
-        """The order of the examples in one epoch."""
-        generator = torch.Generator().manual_seed(key(seed, "order", epoch))
-        return torch.randperm(self.examples, generator=generator)
-
-    def bounds(self, index: int) -> tuple[int, int]:
-        """Where one batch of an epoch begins and ends in the order."""
-        per = self.per_epoch
-        return self.examples * index // per, self.examples * (index + 1) // per
 
 
 class Keeper(Protocol):
@@ -179,8 +153,9 @@ class Loop:
         self._collectors = trajectory.collectors()
         self._epoch = _Epoch()
         self._last_state = self._last_flush = time.monotonic()
-        step = self._resume()
+        # before the resume: what is derived again must see the same precision
         call, optimizer = self.engine.prepare(self.model, self.optimizer)
+        step = self._resume()
         per_epoch, targets_N = self._batches.per_epoch, self.split.targets_N
         order, ordered = None, -1
         while step < trajectory.steps:
@@ -198,7 +173,7 @@ class Loop:
                 group["lr"] = rate
 
             torch.manual_seed(key(trajectory.seed, "forward", step))
-            logits = call(inputs)
+            logits = self._forward(call, inputs, step)
             loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
             optimizer.zero_grad()
             self.engine.backward(loss)
@@ -209,6 +184,17 @@ class Loop:
             wrong = (logits.detach().argmax(dim=1) != targets).sum()
             self._epoch.add(step - 1, end - start, loss.detach(), wrong)
             self._after(step, rate)
+
+    def _forward(
+        self, call: Callable[[Tensor], Tensor], inputs: Tensor, step: int
+    ) -> Tensor:
+        try:
+            return call(inputs)
+        except (RuntimeError, ValueError, TypeError) as cause:
+            raise TrainingError(
+                f"{self.trajectory.name}: the model failed at step {step} on inputs of "
+                f"shape {tuple(inputs.shape)}: {one_line(cause)}"
+            ) from cause
 
     def _inputs(self, chosen: Tensor, step: int) -> Tensor:
         if self.augment is None:

@@ -13,12 +13,14 @@ import yaml
 from pydantic import ConfigDict, Field, ValidationError
 
 from dale.data import SOURCES, augmentation
-from dale.errors import RecipeError, nearest
+from dale.errors import RecipeError
 from dale.models import MODELS, build_factory
 from dale.train.engine import EngineSpec
 from dale.train.optimizers import OPTIMIZERS
+from dale.train.problems import Anatomy, first_problem
 from dale.train.specs import SCHEDULE, Spec, settings, signature_spec, spec_family
-from dale.train.strategies import STRATEGIES, Budget, Trajectory
+from dale.train.strategies import STRATEGIES
+from dale.train.trajectory import Budget, Trajectory
 
 VERSION = 1
 """Version of the recipe format that this dale reads."""
@@ -58,7 +60,7 @@ class Recipe(Spec):
 
     model_config = ConfigDict(title="dale recipe")
 
-    version: Annotated[int, Field(ge=1)] = VERSION
+    version: Annotated[int, Field(ge=1, le=VERSION)] = VERSION
     seed: int = 0
     data: DATA.annotation  # type: ignore[valid-type]
     model: MODEL.annotation  # type: ignore[valid-type]
@@ -122,16 +124,15 @@ def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
         dale.errors.RecipeError: recipe: unknown key 'epoch'; did you mean 'epochs'?
     """
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        document = yaml.load(text, Loader=_Loader)  # a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         line = f" line {place.line + 1}" if place else ""
-        problem = getattr(error, "problem", None) or "unreadable"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", error)
         raise RecipeError(f"{origin}{line} is not YAML: {problem}") from None
     if not isinstance(document, dict):
-        raise RecipeError(
-            f"{origin} holds a {type(document).__name__}; expected a mapping of keys"
-        )
+        kind = _KINDS.get(type(document), f"a {type(document).__name__}")
+        raise RecipeError(f"{origin} holds {kind}; expected a mapping of keys")
     version = document.get("version", VERSION)
     if isinstance(version, int) and version > VERSION:
         raise RecipeError(
@@ -140,7 +141,7 @@ def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise RecipeError(f"{origin}: {_first_problem(error)}") from None
+        raise RecipeError(f"{origin}: {first_problem(error, _ANATOMY)}") from None
 
 
 def read_recipe(path: str | Path) -> str:
@@ -181,72 +182,30 @@ def _numbered(trajectory: Trajectory, earlier: int) -> Trajectory:
     )
 
 
-def _first_problem(error: ValidationError) -> str:
-    """One line for the first thing wrong with a recipe.
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, not a silent choice."""
 
-    Unknown keys come first: they are the usual cause of a key that is missing.
-    """
-    problems = error.errors(include_url=False)
-    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
-    problem = problems[0]
-    path, model = _locate(problem["loc"])
-    where = _dotted(path)
-    if problem["type"] == "extra_forbidden":
-        inside = f" in {_dotted(path[:-1])}" if path[:-1] else ""
-        hint = nearest(str(path[-1]), model.model_fields)
-        return f"unknown key {path[-1]!r}{inside}; {hint}"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    if problem["type"].startswith("union_tag"):
-        context = problem.get("ctx", {})
-        tags = [t.strip(" '") for t in str(context.get("expected_tags", "")).split(",")]
-        if "tag" in context:
-            return f"{where}: unknown name {context['tag']!r}; " + nearest(
-                str(context["tag"]), tags
-            )
-        return f"{where}: expected a name, one of {', '.join(tags)}"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{where}: {message}; got {_short(problem['input'])}"
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key.value!r} stands twice",
+                    problem_mark=key.start_mark,
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
-_FAMILIES = {
-    "data": DATA,
-    "model": MODEL,
-    "optimizer": OPTIMIZER,
-    "strategies": STRATEGY,
-    "schedule": SCHEDULE,
-}
-_PARTS = {"engine": EngineSpec, "augment": AugmentSpec}
-
-
-def _locate(loc: tuple[int | str, ...]) -> tuple[list[int | str], type[Spec]]:
-    """The keys a reader sees, and the model that holds the last of them.
-
-    pydantic's location also names the variant it chose and the types it tried.
-    """
-    path: list[int | str] = []
-    model: type[Spec] = Recipe
-    family = None
-    for part in loc:
-        if isinstance(part, str) and "[" in part:
-            continue
-        if family is not None and part in family.models:
-            model, family = family.models[str(part)], None
-            continue
-        path.append(part)
-        if not isinstance(part, int):
-            family = _FAMILIES.get(part)
-            model = _PARTS.get(part, model)
-    return path, model
-
-
-def _dotted(path: list[int | str]) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+_KINDS = {type(None): "nothing", str: "text", list: "a list"}
+_ANATOMY = Anatomy(
+    Recipe,
+    {
+        "data": DATA,
+        "model": MODEL,
+        "optimizer": OPTIMIZER,
+        "strategies": STRATEGY,
+        "schedule": SCHEDULE,
+    },
+    {"engine": EngineSpec, "augment": AugmentSpec},
+)

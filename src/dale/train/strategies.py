@@ -7,58 +7,15 @@ averages and ensembles of different strategies can be held against one another.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dale.errors import RecipeError
 from dale.keys import key
 from dale.schedules import Schedule, cosine, cosine_restarts, milestones, swa_tail
 from dale.schedules import warmup as warmed_up
-from dale.train.collect import AverageCollector, Collector, SnapshotCollector
+from dale.train.collect import AverageCollector, Collector
 from dale.train.specs import Length, ScheduleSpec, build_schedule, steps_of
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a strategy may spend.
-
-    Args:
-        steps: Updates.
-        per_epoch: Updates in one epoch.
-        seed: The recipe's seed.
-    """
-
-    steps: int
-    per_epoch: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """One path through weight space and what is taken out of it.
-
-    Args:
-        name: Unique name in the run.
-        group: The strategy it belongs to.
-        seed: Seed of its initial weights, order of examples and augmentation.
-        schedule: Learning rate for every update; its length is the trajectory's.
-        collectors: Makes the collectors, afresh for each (re)start.
-    """
-
-    name: str
-    group: str
-    seed: int
-    schedule: Schedule
-    collectors: Callable[[], tuple[Collector, ...]]
-
-    @property
-    def steps(self) -> int:
-        """Number of updates."""
-        return self.schedule.steps
-
-    def member_steps(self) -> list[int]:
-        """The steps, counted as updates done, at which members are taken."""
-        collectors = self.collectors()
-        steps = range(1, self.steps + 1)
-        return [s for s in steps if any(c.emits(s) is not None for c in collectors)]
+from dale.train.trajectory import Budget, Trajectory, with_snapshots
 
 
 def single(
@@ -81,7 +38,7 @@ def single(
         One trajectory.
     """
     rate = _standard(budget, peak, schedule, warmup)
-    return [_snapshots("single", "single", budget.seed, rate, (rate.steps,))]
+    return [with_snapshots("single", "single", budget.seed, rate, (rate.steps,))]
 
 
 def nocycle(
@@ -109,7 +66,7 @@ def nocycle(
     """
     rate = _standard(budget, peak, schedule, warmup)
     ends = _even_ends(rate.steps, members)
-    return [_snapshots("nocycle", "nocycle", budget.seed, rate, ends)]
+    return [with_snapshots("nocycle", "nocycle", budget.seed, rate, ends)]
 
 
 def snapshot(
@@ -161,7 +118,7 @@ def snapshot(
         )
     ends = rate.ends
     rate = _warmed(rate, budget, warmup)
-    return [_snapshots("snapshot", "snapshot", budget.seed, rate, ends)]
+    return [with_snapshots("snapshot", "snapshot", budget.seed, rate, ends)]
 
 
 def swa(
@@ -225,8 +182,8 @@ def short_cycles(
     Returns:
         One trajectory for each member.
     """
-    bounds = (0, *_even_ends(budget.steps, members))
-    lengths = [stop - start for start, stop in zip(bounds, bounds[1:], strict=False)]
+    bounds = pairwise((0, *_even_ends(budget.steps, members)))
+    lengths = [stop - start for start, stop in bounds]
     return _independent("short_cycles", budget, lengths, peak)
 
 
@@ -244,7 +201,12 @@ def independent(
 
     Returns:
         One trajectory for each member.
+
+    Raises:
+        RecipeError: There is no member.
     """
+    if members < 1:
+        raise RecipeError(f"{members} members; expected at least 1")
     return _independent("independent", budget, [budget.steps] * members, peak)
 
 
@@ -256,16 +218,8 @@ def _independent(
         seed = budget.seed if number == 1 else key(budget.seed, group, number)
         rate = cosine(peak=peak, steps=steps)
         name = f"{group}-{number:02d}"
-        trajectories.append(_snapshots(name, group, seed, rate, (steps,)))
+        trajectories.append(with_snapshots(name, group, seed, rate, (steps,)))
     return trajectories
-
-
-def _snapshots(
-    name: str, group: str, seed: int, rate: Schedule, ends: tuple[int, ...]
-) -> Trajectory:
-    return Trajectory(
-        name, group, seed, rate, lambda: (SnapshotCollector(ends, "snapshot"),)
-    )
 
 
 def _standard(

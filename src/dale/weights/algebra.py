@@ -7,6 +7,7 @@ share a tensor in every argument share the result. Shape suffix: K, models.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -38,21 +39,48 @@ def map_tensors(kernel: Kernel, first: Weights, *others: Weights) -> dict[str, T
         >>> map_tensors(torch.neg, {"w": torch.ones(2)})
         {'w': tensor([-1., -1.])}
     """
+    everyone = (first, *others)
+    result: dict[str, Tensor] = {}
+    for names in shared_names(everyone):
+        tensors = [weights[names[0]] for weights in everyone]
+        result |= dict.fromkeys(names, named(names[0], kernel, tensors))
+    return {name: result[name] for name in first}
+
+
+def shared_names(weights_K: Sequence[Weights]) -> list[tuple[str, ...]]:
+    """Groups of names that share one tensor in every one of several weights.
+
+    Args:
+        weights_K: One or more, with the same names and shapes. No tensor is read from
+            weights in files.
+
+    Returns:
+        Every name in one group, alone or with others, in the order of the first.
+
+    Raises:
+        WeightsError: Names or shapes differ.
+
+    Example:
+        >>> one, two = torch.ones(2), torch.zeros(2)
+        >>> shared_names([{"embed": one, "norm": two, "head": one}])
+        [('embed', 'head'), ('norm',)]
+    """
+    first, *others = weights_K
     for position, other in enumerate(others, start=2):
         check_match(first, other, f"weights {position}")
-    everyone = (first, *others)
-    ties = [ties_of(weights) for weights in everyone]
-    done: dict[tuple[str, ...], Tensor] = {}
-    result = {}
+    ties = [ties_of(weights) for weights in weights_K]
+    groups: dict[tuple[str, ...], list[str]] = {}
     for name in first:
-        key = tuple(tie.get(name, name) for tie in ties)
-        if key not in done:
-            done[key] = _named(name, kernel, [weights[name] for weights in everyone])
-        result[name] = done[key]
-    return result
+        groups.setdefault(tuple(tie.get(name, name) for tie in ties), []).append(name)
+    return [tuple(names) for names in groups.values()]
 
 
-def _named(name: str, kernel: Kernel, tensors: Sequence[Tensor]) -> Tensor:
+def named(name: str, kernel: Kernel, tensors: Sequence[Tensor]) -> Tensor:
+    """Call a kernel; the name stands in the messages of its errors.
+
+    Raises:
+        WeightsError: The kernel raised one.
+    """
     try:
         return kernel(*tensors)
     except WeightsError as error:
@@ -79,18 +107,23 @@ def map_floats(kernel: Kernel, first: Weights, *others: Weights) -> dict[str, Te
         >>> map_floats(lambda x: 2 * wide(x), twice)
         {'w': tensor([2.], dtype=torch.bfloat16), 'n': tensor(3)}
     """
+    return map_tensors(partial(floats, kernel), first, *others)
 
-    def run(*tensors: Tensor) -> Tensor:
-        inexact = [is_inexact(tensor) for tensor in tensors]
-        if any(inexact) != all(inexact):
-            kinds = listing(str(tensor.dtype) for tensor in tensors)
-            raise WeightsError(f"floating-point in one model and not in all: {kinds}")
-        if not inexact[0]:
-            return tensors[0].detach().clone()
-        value = kernel(*(tensor.detach() for tensor in tensors))
-        return value.to(tensors[0].dtype, copy=_aliased(value, tensors))
 
-    return map_tensors(run, first, *others)
+def floats(kernel: Kernel, *tensors: Tensor) -> Tensor:
+    """What `map_floats` does to the tensors of one name.
+
+    Raises:
+        WeightsError: Some are floating-point and some are not.
+    """
+    inexact = [is_inexact(tensor) for tensor in tensors]
+    if any(inexact) != all(inexact):
+        kinds = listing(str(tensor.dtype) for tensor in tensors)
+        raise WeightsError(f"floating-point in one model and not in all: {kinds}")
+    if not inexact[0]:
+        return tensors[0].detach().clone()
+    value = kernel(*(tensor.detach() for tensor in tensors))
+    return value.to(tensors[0].dtype, copy=_aliased(value, tensors))
 
 
 def _aliased(value: Tensor, tensors: Sequence[Tensor]) -> bool:

@@ -1,0 +1,98 @@
+"""Combinations whose coefficients depend on lengths and angles alone.
+
+A kernel of this kind measures the inner products of its tensors once, in float64,
+works out K coefficients from them, and combines once. Shape suffixes: K, models; R,
+parts of a tensor that are treated alike, such as rows.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dale.merge.steps import precise
+from dale.weights import linear, wide
+
+_CHUNK = 1 << 16
+
+
+def grams(tensors_K: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
+    """Inner products of K tensors, or of their differences from a base.
+
+    Args:
+        tensors_K: Tensors ``[R, *]``.
+        base: A tensor ``[R, *]``.
+
+    Returns:
+        float64, ``[R, K, K]``.
+
+    Example:
+        >>> grams([torch.ones(1, 3), torch.zeros(1, 3)], torch.full((1, 3), 2.0))
+        tensor([[[ 3.,  6.],
+                 [ 6., 12.]]], dtype=torch.float64)
+    """
+    rows = [tensor.reshape(len(tensor), -1) for tensor in tensors_K]
+    origin = None if base is None else base.reshape(len(base), -1)
+    count, width = rows[0].shape
+    height = max(1, _CHUNK // max(1, width))
+    found = torch.zeros(count, len(rows), len(rows), dtype=torch.float64)
+    for top in range(0, count, height):
+        for left in range(0, width, _CHUNK):
+            place = slice(top, top + height), slice(left, left + _CHUNK)
+            chunk = torch.stack([precise(row[place]) for row in rows], dim=1)
+            if origin is not None:
+                chunk -= precise(origin[place])[:, None]
+            found[place[0]] += (chunk @ chunk.mT).cpu()
+    return found
+
+
+def along(
+    tensors_K: Sequence[Tensor],
+    base: Tensor | None,
+    coefficients_of: Callable[[Tensor], Tensor],
+    dim: int | None = None,
+) -> Tensor:
+    """Combine tensors by coefficients that depend on their inner products.
+
+    Args:
+        tensors_K: K tensors of one shape; if all are equal, the result is the first.
+        base: Origin of lengths and angles; 0 if None.
+        coefficients_of: From ``[R, K, K]`` to ``[R, K]``, both float64.
+        dim: The axis along which vectors lie, treated each on its own; if None, the
+            whole tensor is one vector.
+
+    Returns:
+        ``base + Σ c_k (x_k − base)``, in float32 or wider.
+    """
+    first = tensors_K[0]
+    if all(x.dtype == first.dtype and torch.equal(x, first) for x in tensors_K):
+        return wide(first)
+    everyone = [*tensors_K] if base is None else [*tensors_K, base]
+    if dim is None or first.ndim < 2:
+        row = [tensor.reshape(1, -1) for tensor in everyone]
+    else:
+        row = [tensor.movedim(dim, -1).flatten(0, -2) for tensor in everyone]
+    inner = grams(row[: len(tensors_K)], None if base is None else row[-1])
+    coefficients = coefficients_of(inner)
+    if base is not None:
+        rest = 1 - coefficients.sum(1, keepdim=True)
+        coefficients = torch.cat([coefficients, rest], dim=1)
+    if len(coefficients) == 1:
+        return linear(everyone, coefficients[0].tolist())
+    total = torch.zeros((), device=first.device)
+    for x, scales in zip(row, coefficients.unbind(1), strict=True):
+        total = total + wide(x) * scales.to(wide(x))[:, None]
+    moved = first.movedim(dim or 0, -1).shape
+    return total.view(moved).movedim(-1, dim or 0)
+
+
+def cosines(grams_RKK: Tensor) -> Tensor:
+    """Cosines of all pairs; 0 with a vector of zeros."""
+    norms = grams_RKK.diagonal(dim1=1, dim2=2).sqrt()
+    below = norms[:, :, None] * norms[:, None, :]
+    return torch.where(below > 0, grams_RKK / below, 0).clamp(-1, 1)
+
+
+def length(coefficients: Tensor, inner: Tensor) -> Tensor:
+    """Length of a combination of vectors with these inner products."""
+    return (coefficients @ inner @ coefficients).clamp(min=0).sqrt()

@@ -1,0 +1,254 @@
+"""The steps that methods against interference are composed of.
+
+All work on task vectors, ``τ_k = x_k − base``, in float32 or wider, and take them one
+after the other, so that no more than one is in memory beside the sums. Shape suffix: K,
+models.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from dale.errors import InputError
+from dale.merge.select import largest
+from dale.weights import wide
+
+Each = float | Sequence[float]
+"""One number for all models, or one for each."""
+Rescale = Literal["none", "l1", "inverse"]
+"""What makes up for dropped elements: nothing, a factor that keeps the sum of absolute
+values, or division of every kept element by its chance of being kept."""
+
+_TINY = 1e-30
+
+
+def each(name: str, value: Each, count: int, share: bool = False) -> list[float]:
+    """A setting as one finite number for each model.
+
+    Args:
+        name: The setting, for the message.
+        value: One number for all, or one for each.
+        count: K.
+        share: Require numbers in ``[0, 1]``.
+
+    Raises:
+        InputError: Another number of numbers, or one out of range.
+
+    Example:
+        >>> each("weight", 0.5, 3)
+        [0.5, 0.5, 0.5]
+        >>> each("density", (0.5, 2), 2, share=True)
+        Traceback (most recent call last):
+            ...
+        dale.errors.InputError: density must be in [0, 1], got [0.5, 2.0]
+    """
+    single = isinstance(value, int | float)
+    given = [float(value)] * count if single else [*map(float, value)]
+    if len(given) != count:
+        raise InputError(f"{name} has {len(given)} numbers for {count} models")
+    if not all(map(math.isfinite, given)):
+        raise InputError(f"{name} must be finite, got {given}")
+    if share and not all(0 <= number <= 1 for number in given):
+        raise InputError(f"{name} must be in [0, 1], got {given}")
+    return given
+
+
+def divisor(weights_K: Sequence[float]) -> float:
+    """The sum by which weights are normalised.
+
+    Raises:
+        InputError: The sum is 0.
+    """
+    whole = math.fsum(weights_K)
+    if whole == 0:
+        raise InputError(f"weights to be normalised must not sum to 0: {weights_K}")
+    return whole
+
+
+def deltas(tensors_K: Iterable[Tensor], base: Tensor) -> Iterator[Tensor]:
+    """Task vectors, each a new tensor.
+
+    Yields:
+        ``x_k − base`` in float32 or wider.
+
+    Example:
+        >>> [*deltas([torch.tensor(3.0).bfloat16()], torch.tensor(1.0))]
+        [tensor(2.)]
+    """
+    for tensor in tensors_K:
+        yield wide(tensor) - wide(base)
+
+
+def shifted(base: Tensor, change: Tensor, factor: float) -> Tensor:
+    """``base + factor · change``, in float32 or wider."""
+    return torch.add(wide(base), change, alpha=factor)
+
+
+def trimmed(delta: Tensor, density: float) -> Tensor:
+    """Keep the ``max(1, ⌊density · n⌋)`` largest magnitudes; density 0 keeps none.
+
+    Example:
+        >>> trimmed(torch.tensor([1.0, -3.0, 2.0, 0.5]), 0.5)
+        tensor([ 0., -3.,  2.,  0.])
+    """
+    if density == 1:
+        return delta
+    count = max(1, int(density * delta.numel())) if density else 0
+    return delta * largest(delta.abs(), count)
+
+
+def without_outliers(delta: Tensor, density: float, gamma: float) -> Tensor:
+    """Keep ``⌊density · n⌋`` magnitudes below the ``⌊gamma · n⌋`` largest.
+
+    Where fewer than that lie below, the largest are spared until the count is right.
+
+    Example:
+        >>> without_outliers(torch.tensor([1.0, -3.0, 2.0, 0.5]), 0.5, 0.25)
+        tensor([1., 0., 2., 0.])
+    """
+    if density == 1:
+        return delta
+    count, magnitudes = delta.numel(), delta.abs()
+    kept, top = int(density * count), int(gamma * count)
+    lowest = count - max(0, count - kept - top)
+    chosen = largest(magnitudes, lowest) & ~largest(magnitudes, lowest - kept)
+    return delta * chosen
+
+
+def dropped(
+    delta: Tensor, chance: float | Tensor, generator: Generator, rescale: Rescale
+) -> Tensor:
+    """Keep every element with a chance of its own, and make up for the rest.
+
+    Args:
+        delta: Any shape.
+        chance: Of being kept, in ``[0, 1]``, for all or for each element.
+        generator: On the CPU, so that every device draws the same.
+        rescale: ``"l1"`` multiplies by ``Σ |δ| / Σ |kept|``, ``"inverse"`` divides by
+            the chance.
+
+    Returns:
+        The task vector with zeros in it; as it was, if nothing can be dropped.
+
+    Example:
+        >>> delta = torch.ones(8)
+        >>> kept = dropped(delta, 0.5, torch.Generator().manual_seed(0), "l1")
+        >>> int(kept.count_nonzero()), kept.sum()
+        (4, tensor(8.))
+    """
+    if not isinstance(chance, Tensor):
+        if chance == 1:
+            return delta
+        chance = torch.full((), chance, dtype=delta.dtype, device=delta.device)
+    draws = torch.rand(delta.shape, generator=generator).to(delta.device)
+    kept = delta * (draws < chance)
+    if rescale == "inverse":
+        # what has no chance is 0 already, and stays so
+        return kept / chance.clamp(min=_TINY)
+    if rescale == "l1":
+        before, after = total(delta.abs()), total(kept.abs())
+        return kept * (before / after) if after else kept
+    return kept
+
+
+def total(tensor: Tensor) -> float:
+    """The sum of all elements, accumulated in float64."""
+    plain = tensor.cpu() if tensor.device.type == "mps" else tensor
+    return plain.sum(dtype=torch.float64).item()
+
+
+def precise(tensor: Tensor) -> Tensor:
+    """The tensor in float64, on the CPU where its device has no such type."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
+def chances(delta: Tensor, density: float, epsilon: float) -> Tensor:
+    """Chances of being kept that grow with the rank of the magnitude in its row.
+
+    ::
+
+        p = density − epsilon + 2 · epsilon · rank / (n − 1)        rank = 0 … n − 1
+
+    A row is what feeds one output: all but the first axis. Equal magnitudes rank in
+    order; the only element of a row has the chance `density`.
+
+    Example:
+        >>> chances(torch.tensor([[1.0, -9.0, 4.0]]), 0.5, 0.25)
+        tensor([[0.2500, 0.7500, 0.5000]])
+    """
+    rows = delta.abs()
+    rows = rows.flatten(1) if rows.ndim > 1 else rows.reshape(1, -1)
+    if rows.shape[1] < 2:
+        return torch.full_like(delta, density)
+    order = rows.argsort(dim=1, stable=True)
+    ranks = torch.empty_like(order)
+    steps = torch.arange(rows.shape[1], device=rows.device)
+    ranks.scatter_(1, order, steps.expand_as(order))
+    share = ranks.to(rows.dtype) / (rows.shape[1] - 1)
+    return (density - epsilon + 2 * epsilon * share).view(delta.shape)
+
+
+def summed(
+    deltas_K: Iterable[Tensor], weights_K: Sequence[float], normalize: bool
+) -> Tensor:
+    """``Σ w_k δ_k``, divided by ``Σ w_k`` if asked.
+
+    Example:
+        >>> summed(iter([torch.tensor(1.0), torch.tensor(4.0)]), (2, 1), True)
+        tensor(2.)
+    """
+    scale = divisor(weights_K) if normalize else 1.0
+    parts = zip(deltas_K, weights_K, strict=True)
+    first, weight = next(parts)
+    change = first * weight
+    for delta, weight in parts:
+        change.add_(delta, alpha=weight)
+    return change if scale == 1 else change / scale
+
+
+def elected(
+    deltas_K: Iterable[Tensor],
+    weights_K: Sequence[float],
+    normalize: bool,
+    plain_vote: bool = False,
+) -> Tensor:
+    """Elect a sign for every element and merge what agrees with it.
+
+    ::
+
+        γ = sign(Σ w_k δ_k), with sign(0) = +        A = {k : sign(w_k δ_k) = γ}
+        Σ_{k ∈ A} w_k δ_k,  divided by  Σ_{k ∈ A} w_k  if asked
+
+    Positive and negative parts are summed side by side, so one walk is enough.
+
+    Args:
+        deltas_K: Task vectors.
+        weights_K: One for each.
+        normalize: Divide by the weights of those that agree; where none does, by 1.
+        plain_vote: Elect by ``Σ δ_k`` instead; for weights that are not negative.
+
+    Returns:
+        The merged task vector.
+
+    Example:
+        >>> parts = [torch.tensor([1.0, -4.0]), torch.tensor([3.0, 2.0])]
+        >>> elected(parts, (1, 1), normalize=True)
+        tensor([ 2., -4.])
+    """
+    up = down = votes = ups = downs = torch.zeros(())
+    for delta, weight in zip(deltas_K, weights_K, strict=True):
+        part = delta * weight
+        up, down = up + part.clamp(min=0), down + part.clamp(max=0)
+        votes = votes + delta if plain_vote else votes
+        if normalize:
+            ups = ups + (part > 0).to(part.dtype) * weight
+            downs = downs + (part < 0).to(part.dtype) * weight
+    positive = (votes if plain_vote else up + down) >= 0
+    change = torch.where(positive, up, down)
+    if not normalize:
+        return change
+    agreeing = torch.where(positive, ups, downs)
+    return change / agreeing.masked_fill(agreeing == 0, 1)

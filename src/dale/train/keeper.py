@@ -1,0 +1,270 @@
+"""Keeps what a trajectory produces in a run folder: states, members, log lines."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor, nn
+
+from dale.data import Data, Split
+from dale.errors import CorruptError, DiskError, RecipeError, TrainingError
+from dale.keys import key
+from dale.store import Member, Run, finite
+from dale.train.batches import Batches
+from dale.train.checkpoint import load_state, save_state
+from dale.train.collect import Collector
+from dale.train.loop import Progress
+from dale.train.recipe import Recipe
+from dale.train.trajectory import Trajectory
+from dale.weights import (
+    Weights,
+    has_statistics,
+    layout_of,
+    load_into,
+    reestimate,
+    weights_of,
+)
+
+Evaluate = Callable[[nn.Module, Split], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told of progress, and who may stop it.
+
+    Args:
+        progress: Called now and then with where training stands.
+        member: Called with each member taken.
+        stop: Asked after each update whether to stop.
+    """
+
+    progress: Callable[[Progress], None] = lambda progress: None
+    member: Callable[[Member], None] = lambda member: None
+    stop: Callable[[], bool] = lambda: False
+
+
+def statistics_batches(
+    data: Data, recipe: Recipe, seed: int, model: nn.Module
+) -> Iterator[Tensor]:
+    """One walk over the training examples, mixed, without augmentation.
+
+    Args:
+        data: The data.
+        recipe: For the size of the batches.
+        seed: Of the order.
+        model: The network that will see them; they are put on its device.
+
+    Yields:
+        Inputs.
+    """
+    split = data.splits["train"]
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    batches = Batches(len(split), recipe.batch)
+    generator = torch.Generator().manual_seed(key(seed, "statistics"))
+    order = torch.randperm(len(split), generator=generator)
+    for index in range(batches.per_epoch):
+        start, end = batches.bounds(index)
+        yield split.batch(order[start:end]).to(device)
+
+
+class RunKeeper:
+    """Keeps one trajectory's states, log lines and members in a run folder.
+
+    Args:
+        run: The run.
+        recipe: Its recipe.
+        data: Its data.
+        trajectory: The trajectory.
+        evaluate: Scores of a model on a split.
+        watcher: Told of each new member.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        data: Data,
+        trajectory: Trajectory,
+        evaluate: Evaluate,
+        watcher: Watcher,
+    ) -> None:
+        self._run, self._recipe, self._data = run, recipe, data
+        self._trajectory, self._evaluate = trajectory, evaluate
+        self._watcher = watcher
+        self._path = run.folder / "state" / f"{trajectory.name}.safetensors"
+        self._log = Log(run.folder / "log.jsonl")
+        self._state = self._read()
+        if self._state is not None and self._state["recipe"] != run.recipe_digest:
+            raise RecipeError(
+                f"{run.recipe_path} was changed after training began; restore it, or "
+                "train the new recipe into another folder"
+            )
+        if not self.finished:
+            self._log.cut(self._state["log"] if self._state else self._log_start())
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trajectory was trained to its end."""
+        return self._state is not None and self._state["finished"]
+
+    def load(self) -> Mapping[str, Any] | None:
+        """The last saved state, if any."""
+        return self._state["loop"] if self._state is not None else None
+
+    def due(self, seconds: float) -> bool:
+        """Whether the recipe asks for a state this long after the last one."""
+        return seconds >= self._recipe.checkpoint_seconds
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Save a state, with the length of the log at that moment."""
+        self._write(state, finished=False)
+
+    def finish(self) -> None:
+        """Mark the trajectory as done; its last state is no longer needed."""
+        self._write({}, finished=True)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        self._log.add(record)
+
+    def score(self, model: nn.Module) -> Mapping[str, float]:
+        """Scores on the validation split."""
+        return self._evaluate(model, self._data.splits["val"])
+
+    def member(
+        self, collector: Collector, index: int, step: int, model: nn.Module
+    ) -> None:
+        """Append a member to the population, with its validation scores."""
+        trajectory = self._trajectory
+        live = weights_of(model)
+        taken: Weights = collector.member(live)
+        if collector.averaged and has_statistics(model):
+            walk = statistics_batches(self._data, self._recipe, trajectory.seed, model)
+            (taken,) = reestimate(model, [taken], walk)
+        self._check_finite(taken, step)
+        load_into(model, taken)
+        scores = self.score(model)
+        load_into(model, live)
+        member = self._run.population.append(
+            taken,
+            label=f"{trajectory.name}-c{index:02d}-s{step}",
+            how=collector.how,
+            group=trajectory.group,
+            layout=layout_of(model),
+            step=step,
+            cycle=index,
+            seed=trajectory.seed,
+            scores={f"val_{name}": value for name, value in scores.items()},
+            details={"trajectory": trajectory.name},
+        )
+        self._watcher.member(member)
+
+    def _check_finite(self, taken: Weights, step: int) -> None:
+        """Refuse weights that the last updates before a member have spoiled."""
+        if all(bool(tensor.isfinite().all()) for tensor in taken.values()):
+            return
+        rate = self._trajectory.schedule(step - 1)
+        raise TrainingError(
+            f"{self._trajectory.name}: the weights are NaN or infinite after step "
+            f"{step - 1} with learning rate {rate:.6g}; a lower peak rate or gradient "
+            "clipping usually helps"
+        )
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return load_state(self._path)
+        except CorruptError as error:
+            raise CorruptError(
+                f"{error}; delete this file to train {self._trajectory.name} again "
+                "from its start"
+            ) from error
+
+    def _write(self, state: Mapping[str, Any], finished: bool) -> None:
+        self._log.sync()
+        document = {
+            "recipe": self._run.recipe_digest,
+            "log": self._log.size,
+            "finished": finished,
+            "loop": state,
+        }
+        save_state(self._path, document)
+
+    def _log_start(self) -> int:
+        """Where this trajectory's lines begin: after those of the ones before."""
+        name, size = self._trajectory.name, 0
+        for line, record in self._log.lines():
+            if record["trajectory"] == name:
+                break
+            size += len(line)
+        return size
+
+
+class Log:
+    """A file of JSON lines that can be cut back to an earlier length.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def lines(self) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+        """Each whole line and what it says; a half-written last line is left out."""
+        if not self._path.exists():
+            return
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+                record["trajectory"]
+            except (ValueError, TypeError, KeyError) as error:
+                raise CorruptError(
+                    f"{self._path} line {number} is not a record of training"
+                ) from error
+            yield line, record
+
+    def cut(self, size: int) -> None:
+        """Forget what was written after an earlier length.
+
+        Raises:
+            CorruptError: The log is shorter than that.
+        """
+        if size > self.size:
+            raise CorruptError(f"{self._path} is shorter than the saved state says")
+        if size < self.size:
+            with self._open("r+b") as file:
+                file.truncate(size)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Append one line."""
+        with self._open("ab") as file:
+            file.write(json.dumps(finite(record)).encode() + b"\n")
+
+    def sync(self) -> None:
+        """Make sure that the lines so far are on the disk."""
+        if self._path.exists():
+            with self._open("ab") as file:
+                os.fsync(file.fileno())
+
+    @contextmanager
+    def _open(self, mode: str) -> Iterator[IO[bytes]]:
+        try:
+            with open(self._path, mode) as file:
+                yield file
+        except OSError as error:
+            raise DiskError(
+                f"could not write {self._path}: {error.strerror}"
+            ) from error

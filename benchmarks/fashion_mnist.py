@@ -25,7 +25,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 from fashion.machine import processor
 from fashion.measure import measure
-from fashion.pictures import draw
 from fashion.regimes import BATCH, REGIMES, WIDTH, Regime, quick
 from fashion.tables import markdown
 from fashion.work import Job, Site, jobs
@@ -113,6 +112,11 @@ def write(document: dict[str, Any], results: Path, pictures: Path) -> list[Path]
     data, page = results / "fashion_mnist.json", results / "fashion_mnist.md"
     data.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     page.write_text(markdown(document), encoding="utf-8")
+    try:
+        from fashion.pictures import draw
+    except ModuleNotFoundError as error:
+        print(f"no pictures: {error.name} is missing; pip install -e '.[docs]' has it")
+        return [data, page]
     return [data, page, *draw(document, pictures)]
 
 

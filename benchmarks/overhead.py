@@ -53,7 +53,7 @@ RECIPES = {
     "convnet, 28×28 images": f"""
 data: {{source: factory, function: "{HERE}:images"}}
 model: convnet
-epochs: 3
+epochs: 6
 batch: 128
 engine: {{device: cpu}}
 {COMMON}
@@ -78,7 +78,7 @@ def images() -> Data:
         targets_N = torch.arange(count) % 10
         return pixels.to(torch.uint8), targets_N
 
-    return from_arrays({"train": drawn(2560), "val": drawn(500), "test": drawn(10)})
+    return from_arrays({"train": drawn(1280), "val": drawn(160), "test": drawn(10)})
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def demo(folder: Path) -> None:
     found = bench.run.read_result("evaluation")
     if found is None:
         sys.exit(f"{folder} was not evaluated; run: dale evaluate {folder}")
-    figure = plt.figure(figsize=(10, 4.2))
+    figure = plt.figure(figsize=(10, 4.2), layout="constrained")
     grid = figure.add_gridspec(2, 3, width_ratios=(1.25, 1, 1))
     rate = figure.add_subplot(grid[0, 0])
     curve = figure.add_subplot(grid[1, 0], sharex=rate)
@@ -120,7 +120,6 @@ def demo(folder: Path) -> None:
     losses = figure.add_subplot(grid[:, 2], sharey=errors)
     _errors(errors, found["rows"])
     _losses(losses, found["rows"])
-    figure.tight_layout(w_pad=1.5)
     figure.savefig(STATIC / "demo.png")
 
 
@@ -138,9 +137,7 @@ def _training(rate: Axes, curve: Axes, snapshot: Trajectory, bench: Workbench) -
     taken = [member.step for member in members]
     curve.plot(taken, errors, "o", color=ORANGE, ms=5, zorder=3, clip_on=False)
     curve.set_ylim(0, 12)
-    curve.text(
-        taken[0], errors[0] + 2.4, "members", color=ORANGE, ha="center", va="bottom"
-    )
+    curve.text(taken[2], 4.2, "members", color=ORANGE, va="bottom")
     curve.set_xlabel("update")
     curve.set_ylabel("validation error, %")
 

@@ -1,6 +1,6 @@
 """A snapshot ensemble in a plain PyTorch loop, on scikit-learn's digits.
 
-    python examples/own_loop.py [--epochs 30] [--cycles 5] [--seed 0]
+    python examples/own_loop.py [--epochs 100] [--cycles 5] [--seed 0]
 
 Three parts of dale are added to a loop that could be anyone's: a scheduler, a
 collector, an ensemble. The last lines compare the ensemble with its last member, each
@@ -17,7 +17,7 @@ import dale
 from dale.data import Split, load
 from dale.models import build
 
-BATCH = 64
+BATCH = 32
 
 
 def main(epochs: int, cycles: int, seed: int) -> dict[str, dict[str, float]]:
@@ -31,7 +31,7 @@ def main(epochs: int, cycles: int, seed: int) -> dict[str, dict[str, float]]:
     )
     steps = epochs * (len(train) // BATCH)
 
-    scheduler = dale.CosineRestarts(optimizer, peak=0.1, steps=steps, cycles=cycles)
+    scheduler = dale.CosineRestarts(optimizer, peak=0.2, steps=steps, cycles=cycles)
     snapshots = dale.Snapshots(scheduler.ends)
     for chosen in batches(len(train), steps):
         loss = cross_entropy(model(train.batch(chosen)), train.targets_N[chosen])
@@ -77,7 +77,7 @@ def score(name: str, network: nn.Module, val: Split, test: Split) -> dict[str, f
 
 if __name__ == "__main__":
     parser = ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--cycles", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     main(**vars(parser.parse_args()))

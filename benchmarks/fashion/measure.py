@@ -80,8 +80,8 @@ def _judge(job: Job, found: dict[str, Any]) -> None:
         result = judge(predictor, fit, score)
         rows[NAMES.get(predictor.name, predictor.name)] = result.row
         curves[predictor.name] = {
-            "before": result.before.to_dict(),
-            "after": result.after.to_dict(),
+            "before": {**result.before.to_dict(), "ece": result.row["ece"]},
+            "after": {**result.after.to_dict(), "ece": result.row["ece_calibrated"]},
         }
     trained = [m.label for m in members if not m.parents]
     group = members[0].group

@@ -24,6 +24,7 @@ KINDS = {
     "soup": "one network, a soup",
     "ensemble": "several networks",
 }
+FEWEST = 20
 PANELS = {
     "nocycle": "NoCycle snapshots",
     "snapshot": "snapshots",
@@ -159,11 +160,11 @@ def reliability(regime: Mapping[str, Any]) -> Any:
         place.plot([0, 1], [0, 1], color="0.75", lw=1)
         for when, colour in (("before", "#D55E00"), ("after", "#0072B2")):
             curve = regime["reliability"][name][when]
-            filled = [
-                (c, a)
-                for c, a in zip(curve["confidence"], curve["accuracy"], strict=True)
-                if c is not None
-            ]
+            bins = zip(
+                curve["confidence"], curve["accuracy"], curve["counts"], strict=True
+            )
+            # the accuracy of a handful of images is noise
+            filled = [(c, a) for c, a, count in bins if count >= FEWEST]
             label = f"{when}: ECE {100 * curve['ece']:.1f} %"
             place.plot(
                 *zip(*filled, strict=True), "o-", color=colour, ms=4, label=label

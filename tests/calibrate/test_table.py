@@ -7,15 +7,33 @@ import pytest
 import torch
 
 from cases.metrics import BAD_INPUTS, PROBLEMS, sampled
-from dale.calibrate import CALIBRATORS, check_logits, fit_temperature, load_calibrator
+from dale.calibrate import (
+    CALIBRATORS,
+    Fitted,
+    check_logits,
+    fit_temperature,
+    load_calibrator,
+)
 from dale.errors import InputError
 from dale.metrics import nll
 
-PROBLEM = sampled(200, 5, 0, temperature=2.0)
+FIVE = sampled(200, 5, 0, temperature=2.0)
+TWO = sampled(200, 2, 0, temperature=2.0)
+ROWS = [
+    (name, problem)
+    for name, row in CALIBRATORS.items()
+    for problem in PROBLEMS
+    if problem.logits_NC.shape[1] == 2 or not row.binary_only
+]
+
+
+def _problem(name):
+    return TWO if CALIBRATORS[name].binary_only else FIVE
 
 
 def _fitted(name):
-    return CALIBRATORS[name].fit(PROBLEM.logits_NC, PROBLEM.targets_N)
+    problem = _problem(name)
+    return CALIBRATORS[name].fit(problem.logits_NC, problem.targets_N)
 
 
 @pytest.mark.parametrize("name", CALIBRATORS)
@@ -39,18 +57,28 @@ def test_saved_and_loaded_is_equal(name):
 
 @pytest.mark.parametrize("name", CALIBRATORS)
 def test_counts_its_parameters(name):
-    tensors = _fitted(name).tensors()
-    assert sum(t.numel() for t in tensors.values()) == CALIBRATORS[name].parameters(5)
+    held = sum(tensor.numel() for tensor in _fitted(name).tensors().values())
+    classes, count = _problem(name).logits_NC.shape[1], CALIBRATORS[name].parameters
+    if count is None:
+        half = CALIBRATORS[name].fit(FIVE.logits_NC[::4], FIVE.targets_N[::4])
+        assert sum(tensor.numel() for tensor in half.tensors().values()) < held
+    else:
+        assert count(classes) == held
 
 
-@pytest.mark.parametrize("name", CALIBRATORS)
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+@pytest.mark.parametrize(("name", "problem"), ROWS, ids=str)
 def test_nll_of_the_fitting_data_does_not_rise(name, problem):
     data = problem.logits_NC, problem.targets_N
-    applied = CALIBRATORS[name].fit(*data).apply(problem.logits_NC)
+    fitted = CALIBRATORS[name].fit(*data)
+    applied = fitted.apply(problem.logits_NC)
     assert applied.dtype == torch.float64
     assert applied.shape == problem.logits_NC.shape
     assert nll(applied, problem.targets_N) <= nll(*data)
+    if isinstance(fitted, Fitted):
+        after = nll(applied, problem.targets_N)
+        assert fitted.facts.nll_before == pytest.approx(nll(*data), rel=1e-12)
+        assert fitted.facts.nll_after == pytest.approx(after, rel=1e-9, abs=1e-12)
+        assert fitted.facts.n == len(problem.targets_N)
 
 
 @pytest.mark.parametrize("name", [n for n, r in CALIBRATORS.items() if r.keeps_argmax])
@@ -63,10 +91,11 @@ def test_the_argmax_stays_where_the_table_says_so(name, problem):
 
 @pytest.mark.parametrize("name", CALIBRATORS)
 def test_fitting_and_applying_leave_the_inputs_alone(name):
-    logits, targets = PROBLEM.logits_NC.clone(), PROBLEM.targets_N.clone()
+    problem = _problem(name)
+    logits, targets = problem.logits_NC.clone(), problem.targets_N.clone()
     CALIBRATORS[name].fit(logits, targets).apply(logits)
-    assert torch.equal(logits, PROBLEM.logits_NC)
-    assert torch.equal(targets, PROBLEM.targets_N)
+    assert torch.equal(logits, problem.logits_NC)
+    assert torch.equal(targets, problem.targets_N)
 
 
 @pytest.mark.parametrize("name", CALIBRATORS)
@@ -78,11 +107,36 @@ def test_bad_input_is_refused(name, case):
 
 @pytest.mark.parametrize("name", CALIBRATORS)
 def test_probabilities_are_refused(name):
-    probs = PROBLEM.logits_NC.softmax(dim=1)
+    probs, targets = _problem(name).logits_NC.softmax(dim=1), _problem(name).targets_N
     message = r"expected logits, got probabilities \(all 200 rows .*pass logits or log-"
     with pytest.raises(InputError, match=message):
-        CALIBRATORS[name].fit(probs, PROBLEM.targets_N)
-    assert CALIBRATORS[name].fit(probs.log(), PROBLEM.targets_N)
+        CALIBRATORS[name].fit(probs, targets)
+    assert CALIBRATORS[name].fit(probs.log(), targets)
+
+
+@pytest.mark.parametrize("name", [n for n in CALIBRATORS if n != "none"])
+def test_a_target_of_probability_zero_is_refused(name):
+    logits = torch.tensor([[0.0, 1.0], [0.0, -torch.inf]])
+    with pytest.raises(InputError, match=r"example 1: .* its target 1, got -inf"):
+        CALIBRATORS[name].fit(logits, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_shapes_are_checked_when_applied(name):
+    with pytest.raises(InputError, match=r"2 axes \(N, C\), got shape \(3,\)"):
+        _fitted(name).apply(torch.zeros(3))
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_equal_fits_are_equal_and_others_are_not(name):
+    fitted, again = _fitted(name), _fitted(name)
+    assert fitted == again
+    assert hash(fitted) == hash(again)
+    assert fitted != "something else"
+    if name != "none":
+        problem = _problem(name)
+        other = CALIBRATORS[name].fit(problem.logits_NC[1:], problem.targets_N[1:])
+        assert fitted != other
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -113,7 +167,7 @@ def test_an_unknown_kind_is_named_with_the_nearest():
 
 
 def test_what_does_not_fit_is_not_loaded():
-    fitted = fit_temperature(PROBLEM.logits_NC, PROBLEM.targets_N)
+    fitted = fit_temperature(FIVE.logits_NC, FIVE.targets_N)
     cls, tensors, header = type(fitted), fitted.tensors(), fitted.header()
     with pytest.raises(InputError, match="expected 'temperature', got 'none'"):
         cls.load(tensors, {"calibrator": "none"})

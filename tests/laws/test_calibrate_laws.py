@@ -2,20 +2,22 @@
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from dale.calibrate import CALIBRATORS, Temperature, fit_temperature
 from dale.metrics import accuracy, nll
 
+# for laws that are tried on every row: the rows add up to hundreds of examples
+EACH_ROW = settings(max_examples=12)
 WIDE = st.sampled_from([-1e30, -700.0, -2.0, -1e-3, 0.0, 0.5, 3.0, 4.0, 900.0, 1e30])
 PLAIN = st.floats(-8, 8, width=32)
 
 
 @st.composite
-def problems(draw, values=WIDE):
-    n, classes = draw(st.integers(1, 12)), draw(st.integers(2, 4))
+def problems(draw, values=WIDE, binary=False):
+    n, classes = draw(st.integers(1, 12)), 2 if binary else draw(st.integers(2, 4))
     rows = st.lists(values, min_size=n * classes, max_size=n * classes)
     logits = torch.tensor(draw(rows), dtype=torch.float32).reshape(n, classes)
     sums = logits.double().sum(dim=1)
@@ -25,8 +27,10 @@ def problems(draw, values=WIDE):
 
 
 @pytest.mark.parametrize("name", CALIBRATORS)
-@given(problem=problems())
-def test_nll_of_the_fitting_data_does_not_rise(name, problem):
+@EACH_ROW
+@given(data=st.data())
+def test_nll_of_the_fitting_data_does_not_rise(name, data):
+    problem = data.draw(problems(binary=CALIBRATORS[name].binary_only))
     fitted = CALIBRATORS[name].fit(*problem)
     after = nll(fitted.apply(problem[0]), problem[1])
     assert after <= nll(*problem)
@@ -92,8 +96,22 @@ def test_auc_of_a_logit_stays_ties_included(problem, t):
 
 
 @pytest.mark.parametrize("name", CALIBRATORS)
-@given(problem=problems(PLAIN))
-def test_load_is_the_inverse_of_saving(name, problem):
+@EACH_ROW
+@given(data=st.data())
+def test_load_is_the_inverse_of_saving(name, data):
+    problem = data.draw(problems(PLAIN, CALIBRATORS[name].binary_only))
     fitted = CALIBRATORS[name].fit(*problem)
     cls = CALIBRATORS[name].cls
     assert cls.load(fitted.tensors(), fitted.header()) == fitted
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+@EACH_ROW
+@given(data=st.data(), shift=st.sampled_from([-32.0, 4.0]))
+def test_a_constant_added_to_an_example_changes_no_probability(name, data, shift):
+    problem = data.draw(problems(PLAIN, CALIBRATORS[name].binary_only))
+    logits, targets = problem[0].double(), problem[1]
+    fitted = CALIBRATORS[name].fit(logits, targets)
+    moved = logits + shift * torch.arange(len(logits))[:, None]
+    before, after = (fitted.apply(z).softmax(dim=1) for z in (logits, moved))
+    assert torch.allclose(before, after, atol=1e-6)

@@ -8,16 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cases.merge import SETTINGS
+from cases.merge import IDS, SETTINGS, ancestor, count, shaken
+from cases.merge import ROWS as PAIRS
 from cases.weights import MODULES, bits, built
+from dale.errors import WeightsError
 from dale.merge import METHODS, merge, uniform_soup
+from dale.merge.engine import settings_of
 from dale.weights import layout_of_weights, mean, weights_of
 
-ROWS = [
-    pytest.param(name, settings, id=f"{name}-{i}")
-    for name, several in SETTINGS.items()
-    for i, settings in enumerate(several)
+ROWS = [pytest.param(*pair, id=name) for pair, name in zip(PAIRS, IDS, strict=True)]
+DEFAULT = [
+    pytest.param(name, several[0], id=name) for name, several in SETTINGS.items()
 ]
+BASED = [p for p in DEFAULT if METHODS[str(p.values[0])].base != "none"]
 Weights = dict[str, Tensor]
 
 
@@ -25,40 +28,205 @@ def three(name: str) -> list[Weights]:
     return [weights_of(built(name, seed)) for seed in range(3)]
 
 
-@pytest.mark.parametrize(("method", "settings"), ROWS)
-@pytest.mark.parametrize("name", MODULES)
-def test_equal_models_give_that_model_bit_for_bit(
-    name: str, method: str, settings: dict[str, Any]
-) -> None:
-    if METHODS[method].idempotent:
-        model = weights_of(built(name))
-        assert bits(merge([model] * 3, method, **settings)) == bits(model)
+def family(name: str, method: str) -> tuple[list[Weights], dict[str, Any]]:
+    """As many models as the method takes, and the base if it may have one."""
+    base = weights_of(built(name))
+    models = [shaken(base, 1 + k) for k in range(count(method))]
+    return models, ancestor(method, base)
+
+
+def kinds(method: str) -> list[str]:
+    return [name for name in MODULES if name != "complex" or METHODS[method].complex]
 
 
 @pytest.mark.parametrize(("method", "settings"), ROWS)
-@pytest.mark.parametrize("name", MODULES)
-def test_inputs_types_ties_and_counters(
-    name: str, method: str, settings: dict[str, Any]
+def test_equal_models_give_that_model(method: str, settings: dict[str, Any]) -> None:
+    if not METHODS[method].idempotent or settings != SETTINGS[method][0]:
+        return
+    for name in kinds(method):
+        (model, *_), base = family(name, method)
+        result = merge([model] * count(method), method, **base, **settings)
+        if METHODS[method].needs_base:
+            for key, tensor in model.items():
+                torch.testing.assert_close(result[key], tensor, rtol=1e-6, atol=1e-6)
+        else:
+            assert bits(result) == bits(model)
+
+
+@pytest.mark.parametrize(("method", "settings"), ROWS)
+def test_inputs_types_ties_and_counters(method: str, settings: dict[str, Any]) -> None:
+    for name in kinds(method):
+        models, base = family(name, method)
+        everyone = [*models, *base.values()]
+        before = [bits(model) for model in everyone]
+        result = merge(models, method, **base, **settings)
+        assert layout_of_weights(result) == layout_of_weights(models[0])
+        for key, tensor in result.items():
+            assert not tensor.isnan().any()
+            if not (tensor.is_floating_point() or tensor.is_complex()):
+                assert any(torch.equal(tensor, model[key]) for model in models)
+            tensor.zero_()
+        assert [bits(model) for model in everyone] == before
+
+
+@pytest.mark.parametrize(("method", "settings"), DEFAULT)
+def test_order_does_not_matter(method: str, settings: dict[str, Any]) -> None:
+    if not METHODS[method].symmetric:
+        return
+    for name in kinds(method):
+        models, base = family(name, method)
+        one = merge(models, method, **base, **settings)
+        two = merge([*models[1:], models[0]], method, **base, **settings)
+        for key, value in one.items():
+            if value.is_floating_point() or value.is_complex():
+                torch.testing.assert_close(value, two[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "settings"), ROWS)
+def test_the_seed_decides(method: str, settings: dict[str, Any]) -> None:
+    if METHODS[method].scope == "model":
+        return
+    models, base = family("linear", method)
+    first, again, other = (
+        merge(models, method, seed=seed, **base, **settings) for seed in (0, 0, 1)
+    )
+    assert bits(first) == bits(again)
+    drawn = not METHODS[method].deterministic and "density" in settings
+    assert (bits(first) != bits(other)) == drawn
+
+
+@pytest.mark.parametrize(("method", "settings"), ROWS)
+def test_models_that_never_left_the_base_give_it(
+    method: str, settings: dict[str, Any]
 ) -> None:
-    models = three(name)
-    before = [bits(model) for model in models]
-    result = merge(models, method, **settings)
-    assert layout_of_weights(result) == layout_of_weights(models[0])
+    if METHODS[method].base == "none":
+        return
+    for name in kinds(method):
+        base = weights_of(built(name))
+        models = [base] * count(method)
+        assert bits(merge(models, method, base=base, **settings)) == bits(base)
+
+
+@pytest.mark.parametrize(("method", "settings"), ROWS)
+def test_one_tensor_that_nobody_moved_is_no_trouble(
+    method: str, settings: dict[str, Any]
+) -> None:
+    """The kernels themselves, without the short cut of the engine."""
+    row = METHODS[method]
+    if row.base == "none":
+        return
+    for base in (torch.zeros(3, 4), torch.randn(3, 4)):
+        arguments: list[Any] = [base]
+        if not row.deterministic:
+            arguments.append([torch.Generator() for _ in range(count(method))])
+        own = dict(settings)
+        if row.measure is not None:
+            own.pop("density", None)
+            arguments.append([0.0] * count(method))
+        result = row.function([base] * count(method), *arguments, **own)
+        assert torch.equal(result, base)
+
+
+LAMBDA = [p for p in ROWS if "lambda_" in settings_of(METHODS[str(p.values[0])])]
+
+
+@pytest.mark.parametrize(("method", "settings"), LAMBDA)
+def test_lambda_of_zero_gives_the_base(method: str, settings: dict[str, Any]) -> None:
+    for name in ("linear", "double", "tied", "channels_last"):
+        models, base = family(name, method)
+        result = merge(models, method, **base, **settings | {"lambda_": 0.0})
+        for key, tensor in result.items():
+            assert torch.equal(tensor, base["base"][key])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("dare_linear", "task_arithmetic"),
+        ("della_linear", "task_arithmetic"),
+        ("breadcrumbs", "task_arithmetic"),
+        ("della", "ties"),
+        ("ties_global", "ties"),
+    ],
+)
+def test_nothing_is_dropped_at_density_one(one: str, other: str) -> None:
+    models, base = family("convolutional", one)
+    first = merge(models, one, density=1.0, **base)
+    assert bits(first) == bits(merge(models, other, **base))
+
+
+@pytest.mark.parametrize("rescale", ["l1", "inverse"])
+@pytest.mark.parametrize("density", [0.2, 0.7])
+def test_what_is_dropped_is_made_up_for(rescale: str, density: float) -> None:
+    base, model = {"w": torch.zeros(20_000)}, {"w": torch.ones(20_000)}
+    settings = {"density": density, "rescale": rescale}
+    merged = merge([model], "dare_linear", base=base, **settings)["w"]
+    kept = float((merged != 0).float().mean())
+    assert abs(kept - density) < 0.02
+    factor = 1 / density if rescale == "inverse" else 1 / kept
+    assert torch.allclose(merged[merged != 0], torch.tensor(factor))
+
+
+WEIGHTED = [p for p in DEFAULT if "weight" in settings_of(METHODS[str(p.values[0])])]
+
+
+@pytest.mark.parametrize(("method", "settings"), WEIGHTED)
+def test_models_of_weight_zero_do_not_count(
+    method: str, settings: dict[str, Any]
+) -> None:
+    models, base = family("convolutional", method)
+    weight = [1.0] + [0.0] * (len(models) - 1)
+    if "density" in settings_of(METHODS[method]):
+        settings = settings | {"density": 1.0}
+    result = merge(models, method, **base, **settings, weight=weight)
     for key, tensor in result.items():
-        if not (tensor.is_floating_point() or tensor.is_complex()):
-            assert any(torch.equal(tensor, model[key]) for model in models)
-        tensor.zero_()
-    assert [bits(model) for model in models] == before
+        torch.testing.assert_close(tensor, models[0][key], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [n for n, row in METHODS.items() if row.symmetric])
-@pytest.mark.parametrize("name", ["convolutional", "tied", "double", "complex"])
-def test_order_does_not_matter(name: str, method: str) -> None:
-    models, settings = three(name), SETTINGS[method][0]
-    one = merge(models, method, **settings)
-    two = merge([models[2], models[0], models[1]], method, **settings)
-    for key, value in one.items():
-        torch.testing.assert_close(value, two[key], rtol=1e-6, atol=1e-7)
+@pytest.mark.parametrize("t", [0, 1])
+@pytest.mark.parametrize("name", MODULES)
+def test_spherical_paths_meet_their_ends(name: str, t: int) -> None:
+    if name == "complex":
+        return
+    models = three(name)[:2]
+    if name == "masked":
+        models[1] = models[1] | {"mask": models[0]["mask"]}
+    carried = {n: x for n, x in models[0].items() if not x.is_floating_point()}
+    assert bits(merge(models, "slerp", t=t)) == bits(models[t] | carried)
+
+
+@pytest.mark.parametrize("t", [0.3, 0.5])
+def test_nearly_parallel_tensors_are_joined_by_a_line(t: float) -> None:
+    first = {"w": torch.randn(100, dtype=torch.float64)}
+    second = {"w": first["w"] * 3 + 1e-3}
+    expected = (1 - t) * first["w"] + t * second["w"]
+    torch.testing.assert_close(merge([first, second], "slerp", t=t)["w"], expected)
+
+
+@pytest.mark.parametrize("method", [n for n, r in METHODS.items() if not r.complex])
+def test_complex_tensors_are_refused_by_name(method: str) -> None:
+    models, base = family("complex", method)
+    with pytest.raises(WeightsError, match=f"'weight': {method} cannot merge complex"):
+        merge(models, method, **base, **SETTINGS[method][0])
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.floats(-1e3, 1e3, width=32), min_size=6, max_size=6),
+        min_size=3,
+        max_size=3,
+    ),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float64]),
+)
+@pytest.mark.parametrize(("method", "settings"), BASED)
+def test_any_numbers_stay_numbers(
+    method: str, settings: dict[str, Any], rows: list[list[float]], dtype: torch.dtype
+) -> None:
+    models = [{"w": torch.tensor(row).reshape(2, 3).to(dtype)} for row in rows]
+    base = {"w": torch.linspace(-1, 1, 6).reshape(2, 3).to(dtype)}
+    result = merge(models[: count(method)], method, base=base, **settings)["w"]
+    assert result.dtype == dtype
+    assert result.isfinite().all()
 
 
 @pytest.mark.parametrize("chosen", [0, 1, 2])

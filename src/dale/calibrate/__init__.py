@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dale.calibrate.beta import Beta, fit_beta
+from dale.calibrate.bias import BiasCorrected, fit_bias_corrected
 from dale.calibrate.calibrator import (
     Calibrator,
     Header,
@@ -16,8 +18,14 @@ from dale.calibrate.calibrator import (
     check_saved,
     fit_identity,
 )
+from dale.calibrate.dirichlet import Dirichlet, choose_strength, fit_dirichlet
+from dale.calibrate.fitted import Facts, Fitted
 from dale.calibrate.guard import check_disjoint, cross_fit, cross_fitted_score
+from dale.calibrate.histogram import Histogram, fit_histogram
+from dale.calibrate.isotonic import Isotonic, fit_isotonic
+from dale.calibrate.platt import Platt, fit_platt
 from dale.calibrate.temperature import Temperature, fit_temperature
+from dale.calibrate.vector import Vector, fit_vector
 from dale.errors import InputError, nearest
 
 
@@ -29,15 +37,20 @@ class Calibration:
         fit: Takes (logits_NC, targets_N); returns a fitted `Calibrator`.
         cls: The class of what ``fit`` returns; its ``load`` reads it back.
         keeps_argmax: The predicted classes never change.
-        parameters: Number of fitted parameters for C classes.
+        parameters: Number of numbers it holds for C classes with default settings;
+            None where it grows with the data.
         reference: Where it comes from.
+        convex: What is minimised is convex, so that the fit is the one optimum.
+        binary_only: It is for two classes.
     """
 
     fit: Callable[..., Calibrator]
     cls: type[Calibrator]
     keeps_argmax: bool
-    parameters: Callable[[int], int]
+    parameters: Callable[[int], int] | None
     reference: str
+    convex: bool
+    binary_only: bool = False
 
 
 CALIBRATORS: dict[str, Calibration] = {
@@ -47,6 +60,7 @@ CALIBRATORS: dict[str, Calibration] = {
         keeps_argmax=True,
         parameters=lambda classes: 0,
         reference="baseline",
+        convex=True,
     ),
     "temperature": Calibration(
         fit=fit_temperature,
@@ -54,6 +68,64 @@ CALIBRATORS: dict[str, Calibration] = {
         keeps_argmax=True,
         parameters=lambda classes: 1,
         reference="Guo et al., 2017, arXiv 1706.04599",
+        convex=True,
+    ),
+    "bcts": Calibration(
+        fit=fit_bias_corrected,
+        cls=BiasCorrected,
+        keeps_argmax=False,
+        parameters=lambda classes: 1 + classes,
+        reference="Alexandari et al., 2020, arXiv 1901.06852",
+        convex=True,
+    ),
+    "vector": Calibration(
+        fit=fit_vector,
+        cls=Vector,
+        keeps_argmax=False,
+        parameters=lambda classes: 2 * classes,
+        reference="Guo et al., 2017, arXiv 1706.04599",
+        convex=True,
+    ),
+    "dirichlet": Calibration(
+        fit=fit_dirichlet,
+        cls=Dirichlet,
+        keeps_argmax=False,
+        parameters=lambda classes: classes * (classes + 1),
+        reference="Kull et al., 2019, arXiv 1910.12656",
+        convex=True,
+    ),
+    "platt": Calibration(
+        fit=fit_platt,
+        cls=Platt,
+        keeps_argmax=False,
+        parameters=lambda classes: 2 * classes,
+        reference="Platt, 1999; Zadrozny and Elkan, 2002",
+        convex=True,
+    ),
+    "beta": Calibration(
+        fit=fit_beta,
+        cls=Beta,
+        keeps_argmax=False,
+        parameters=lambda classes: 3,
+        reference="Kull et al., 2017",
+        convex=True,
+        binary_only=True,
+    ),
+    "isotonic": Calibration(
+        fit=fit_isotonic,
+        cls=Isotonic,
+        keeps_argmax=False,
+        parameters=None,
+        reference="Zadrozny and Elkan, 2002",
+        convex=True,
+    ),
+    "histogram": Calibration(
+        fit=fit_histogram,
+        cls=Histogram,
+        keeps_argmax=False,
+        parameters=lambda classes: classes * (2 * 15 - 1),
+        reference="Zadrozny and Elkan, 2001",
+        convex=False,
     ),
 }
 
@@ -85,17 +157,34 @@ def load_calibrator(
 
 __all__ = [
     "CALIBRATORS",
+    "Beta",
+    "BiasCorrected",
     "Calibration",
     "Calibrator",
+    "Dirichlet",
+    "Facts",
+    "Fitted",
     "Header",
+    "Histogram",
     "Identity",
+    "Isotonic",
+    "Platt",
     "Temperature",
+    "Vector",
     "check_disjoint",
     "check_logits",
     "check_saved",
+    "choose_strength",
     "cross_fit",
     "cross_fitted_score",
+    "fit_beta",
+    "fit_bias_corrected",
+    "fit_dirichlet",
+    "fit_histogram",
     "fit_identity",
+    "fit_isotonic",
+    "fit_platt",
     "fit_temperature",
+    "fit_vector",
     "load_calibrator",
 ]

@@ -138,6 +138,26 @@ rows are >= 0 and sum to 1); pass logits or log-probabilities (the log of these)
         )
 
 
+def checked_to_fit(logits_NC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """`checked`, and refuse probabilities and targets of probability 0.
+
+    Args:
+        logits_NC: Floating, shape (N, C).
+        targets_N: Integer classes in [0, C), shape (N,).
+
+    Returns:
+        The pair of tensors, as `checked` gives them.
+
+    Raises:
+        InputError: Wrong types, shapes, labels, NaN; probabilities instead of logits;
+            or a target with a logit of -inf.
+    """
+    logits_NC, targets_N = checked(logits_NC, targets_N)
+    check_logits(logits_NC)
+    check_possible(logits_NC, targets_N)
+    return logits_NC, targets_N
+
+
 def check_possible(logits_NC: Tensor, targets_N: Tensor) -> None:
     """Refuse a target whose logit is -inf: its NLL is infinite before and after.
 
@@ -156,6 +176,21 @@ def check_possible(logits_NC: Tensor, targets_N: Tensor) -> None:
             f"{int(targets_N[index])}, got -inf: its NLL is infinite at every "
             "temperature; smooth the probabilities first"
         )
+
+
+def check_number(name: str, value: float) -> None:
+    """Refuse a strength that is not a positive finite number.
+
+    Args:
+        name: Of the setting.
+        value: To be checked.
+
+    Raises:
+        InputError: It is not.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
+        raise InputError(f"{name}: expected a finite number > 0, got {value!r}")
 
 
 def check_saved(

@@ -3,7 +3,7 @@
 Shapes: N examples, C classes.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import ClassVar, Self, TypeVar, cast
@@ -14,7 +14,7 @@ from torch import Tensor
 from dale.calibrate.calibrator import Header, check_saved
 from dale.calibrate.temperature import Temperature
 from dale.errors import InputError
-from dale.metrics import blocks, check_shape, nll_N
+from dale.metrics import blocks, check_shape, nll, nll_N
 
 FLOOR = -100.0
 """Log-probabilities and log-odds are held within this distance of 0 where they are
@@ -45,7 +45,7 @@ class Facts:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class Fitted(ABC):
     """Base of the calibrators that hold tensors. Not used by itself.
 
     A subclass names its row in `CALIBRATORS`, adds its tensors as fields, and says in
@@ -112,8 +112,8 @@ class Fitted:
         names = tuple(field.name for field in fields(cls) if field.name != "facts")
         keys = [field.name for field in fields(Facts)]
         check_saved(tensors, header, cls.name, names, tuple(keys))
-        numbers = [cast(float, header[key]) for key in keys]
-        facts = Facts(*numbers[:3], int(numbers[3]), bool(numbers[4]))
+        t, before, after, n, fallback = (cast(float, header[key]) for key in keys)
+        facts = Facts(t, before, after, int(n), bool(fallback))
         return cls(facts, *(tensors[name].double() for name in names))
 
     def __eq__(self, other: object) -> bool:
@@ -160,6 +160,12 @@ def settled(
     if after < base.nll_after - _GAIN:
         return replace(fitted, facts=replace(start, nll_after=after))
     return replace(fitted, facts=replace(start, fallback=True))
+
+
+def unchanged(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
+    """What maps without a temperature fall back to: the logits as they are."""
+    before = nll(logits_NC, targets_N)
+    return Temperature(1.0, before, before, None, len(targets_N))
 
 
 def log_probs(logits_NC: Tensor, temperature: float) -> Tensor:

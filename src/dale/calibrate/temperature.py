@@ -11,14 +11,9 @@ from typing import Literal, Self, cast
 import torch
 from torch import Tensor
 
-from dale.calibrate.calibrator import (
-    Header,
-    check_logits,
-    check_possible,
-    check_saved,
-)
+from dale.calibrate.calibrator import Header, check_saved, checked_to_fit
 from dale.errors import InputError
-from dale.metrics import blocks, check_shape, checked, nll_N
+from dale.metrics import blocks, check_shape, nll_N
 
 _RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
 _TOLERANCE = 1e-10  # of log b
@@ -160,9 +155,7 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
         Networks, 2017, arXiv 1706.04599. They use L-BFGS on T, which can diverge or
         turn negative; the objective is the same.
     """
-    logits_NC, targets_N = checked(logits_NC, targets_N)
-    check_logits(logits_NC)
-    check_possible(logits_NC, targets_N)
+    logits_NC, targets_N = checked_to_fit(logits_NC, targets_N)
     count = len(targets_N)
     before = _nll_at(logits_NC, targets_N, 1.0)
     scale = _scale(logits_NC)

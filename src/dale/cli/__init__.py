@@ -34,7 +34,7 @@ def main() -> None:
     from dale.cli.common import complain, fail
 
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="dale", standalone_mode=False)
     except DaleError as error:
         code = fail(error)
     except BrokenPipeError:

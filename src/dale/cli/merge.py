@@ -1,6 +1,6 @@
 """``dale merge``: many members, one network."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -40,11 +40,17 @@ def merge(
     from dale.errors import InputError, nearest
     from dale.merge import METHODS
     from dale.recipes import Workbench, fuse
-    from dale.recipes.fusion import SCORES
+    from dale.recipes.fusion import SCORES, Method
     from dale.store import Run
 
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; {nearest(method, METHODS)}")
+    known = get_args(Method)
+    if method in METHODS and method not in known:
+        raise InputError(
+            f"method {method!r} works on files, in Python, not on the members of a "
+            f"run; known: {', '.join(known)}"
+        )
+    if method not in known:
+        raise InputError(f"unknown method {method!r}; {nearest(method, known)}")
     if score not in SCORES:
         raise InputError(f"unknown score {score!r}; {nearest(score, SCORES)}")
     made = fuse(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dale.merge.steps import (
     Each,
+    Rescale,
     deltas,
     each,
     elected,
@@ -25,6 +26,7 @@ def breadcrumbs(
     weight: Each = 1.0,
     density: Each = 1.0,
     gamma: Each = 0.01,
+    rescale: Rescale = "none",
     lambda_: float = 1.0,
     normalize: bool = False,
 ) -> Tensor:
@@ -42,6 +44,8 @@ def breadcrumbs(
         density: Share of the elements that is kept, in ``[0, 1]``; 1 keeps all.
         gamma: Share of the largest that is left out, in ``[0, 1]``; less where the
             density could not be reached otherwise.
+        rescale: ``"l1"`` keeps the sum of absolute values of each task vector,
+            ``"none"`` leaves what is kept as it is.
         lambda_: Scale of the sum, ``lambda`` in YAML.
         normalize: Divide by the sum of the weights.
 
@@ -62,7 +66,7 @@ def breadcrumbs(
         share of the smallest that is left out, 1 − density − gamma, is given.
     """
     weights = each("weight", weight, len(tensors_K))
-    crumbs = _crumbs(tensors_K, base, density, gamma)
+    crumbs = _crumbs(tensors_K, base, density, gamma, rescale)
     return shifted(base, summed(crumbs, weights, normalize), lambda_)
 
 
@@ -73,6 +77,7 @@ def breadcrumbs_ties(
     weight: Each = 1.0,
     density: Each = 1.0,
     gamma: Each = 0.01,
+    rescale: Rescale = "none",
     lambda_: float = 1.0,
     normalize: bool = False,
 ) -> Tensor:
@@ -87,6 +92,7 @@ def breadcrumbs_ties(
         weight: One number for all or one for each.
         density: Share of the elements that is kept, in ``[0, 1]``; 1 keeps all.
         gamma: Share of the largest that is left out, in ``[0, 1]``.
+        rescale: What makes up for what is left out, see `breadcrumbs`.
         lambda_: Scale of the merged task vector, ``lambda`` in YAML.
         normalize: Divide by the weights of the models that agree.
 
@@ -107,15 +113,19 @@ def breadcrumbs_ties(
         2306.01708.
     """
     weights = each("weight", weight, len(tensors_K))
-    crumbs = _crumbs(tensors_K, base, density, gamma)
+    crumbs = _crumbs(tensors_K, base, density, gamma, rescale)
     return shifted(base, elected(crumbs, weights, normalize), lambda_)
 
 
 def _crumbs(
-    tensors_K: Sequence[Tensor], base: Tensor, density: Each, gamma: Each
+    tensors_K: Sequence[Tensor],
+    base: Tensor,
+    density: Each,
+    gamma: Each,
+    rescale: Rescale,
 ) -> Iterator[Tensor]:
     count = len(tensors_K)
     kept = each("density", density, count, share=True)
     left = each("gamma", gamma, count, share=True)
     parts = zip(deltas(tensors_K, base), kept, left, strict=True)
-    return (without_outliers(*part) for part in parts)
+    return (without_outliers(*part, rescale) for part in parts)

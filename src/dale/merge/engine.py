@@ -134,8 +134,7 @@ class Plan:
     ) -> Tensor:
         count = len(self.weights_K)
         tensors_K, base = tensors[:count], tensors[count:]
-        if not self.row.complex and tensors[0].is_complex():
-            raise WeightsError(f"{self.method} cannot merge complex tensors")
+        self._refuse_complex(tensors)
         # exact where nothing was trained, and no −∞ − (−∞) in masks
         if base and all(_same(tensor, base[0]) for tensor in tensors_K):
             return tensors_K[0]
@@ -149,9 +148,15 @@ class Plan:
 
     def _walk(self) -> Iterator[tuple[Sequence[Tensor], Tensor]]:
         for names in self.groups:
-            *tensors_K, base = self._tensors(names[0])
-            if is_inexact(base):
-                yield tensors_K, base
+            tensors = self._tensors(names[0])
+            if is_inexact(tensors[0]):
+                named(names[0], lambda *given: self._refuse_complex(given), tensors)
+                yield tensors[:-1], tensors[-1]
+
+    def _refuse_complex(self, tensors: Sequence[Tensor]) -> Tensor:
+        if not self.row.complex and any(tensor.is_complex() for tensor in tensors):
+            raise WeightsError(f"{self.method} cannot merge complex tensors")
+        return tensors[0]
 
 
 def planned(
@@ -174,14 +179,13 @@ def planned(
     settings = {"lambda_" if n == "lambda" else n: v for n, v in settings.items()}
     _check_settings(method, row, settings)
     _check_models(method, row, len(models), base is not None)
+    if row.scope != "model":
+        _rehearse(method, row, len(models), base is not None, settings)
     weights_K = [opened(model) for model in models]
     origin = None if base is None else opened(base)
     everyone = weights_K if origin is None else [*weights_K, origin]
     groups = [] if row.scope == "model" else shared_names(everyone)
-    plan = Plan(method, row, weights_K, origin, seed, settings, groups)
-    if row.scope != "model":
-        _rehearse(plan)
-    return plan
+    return Plan(method, row, weights_K, origin, seed, settings, groups)
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -230,19 +234,13 @@ def _check_models(method: str, row: Method, count: int, base: bool) -> None:
         raise InputError(f"{method} takes no base")
 
 
-def _rehearse(plan: Plan) -> None:
+def _rehearse(
+    method: str, row: Method, count: int, base: bool, settings: dict[str, Any]
+) -> None:
     """Merge models of one element, so that impossible settings show before any work."""
-    ramp = torch.tensor([1.0])
-    tiny = Plan(
-        plan.method,
-        plan.row,
-        [{"": ramp * k} for k in range(1, len(plan.weights_K) + 1)],
-        None if plan.base is None else {"": ramp * 0.5},
-        plan.seed,
-        plan.settings,
-        [("",)],
-    )
-    for _ in tiny.results():
+    tiny: list[Weights] = [{"": torch.tensor([1.0 + k])} for k in range(count)]
+    origin = {"": torch.tensor([0.5])} if base else None
+    for _ in Plan(method, row, tiny, origin, 0, settings, [("",)]).results():
         pass
 
 

@@ -68,7 +68,7 @@ def arcee_fusion(tensors_K: Sequence[Tensor], base: Tensor) -> Tensor:
     Example:
         >>> import torch
         >>> base = torch.zeros(1, 8)
-        >>> x = torch.tensor([[0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 5.0]])
+        >>> x = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 5.0]])
         >>> arcee_fusion([x], base)
         tensor([[0., 0., 0., 0., 0., 0., 0., 5.]])
 
@@ -86,7 +86,7 @@ def arcee_fusion(tensors_K: Sequence[Tensor], base: Tensor) -> Tensor:
         return kth_largest(lambda: [importance], rank, importance.dtype)
 
     threshold = quartile(0.5) + 1.5 * (quartile(0.75) - quartile(0.25))
-    return shifted(base, delta * (importance >= threshold), 1.0)
+    return shifted(base, torch.where(importance >= threshold, delta, 0), 1.0)
 
 
 def _divergence(tensor: Tensor, base: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dale.errors import InputError
-from dale.merge.steps import deltas, shifted
+from dale.merge.steps import deltas, each, shifted
 
 
 def ram(tensors_K: Sequence[Tensor], base: Tensor, *, epsilon: float = 1e-5) -> Tensor:
@@ -44,7 +44,7 @@ def ram(tensors_K: Sequence[Tensor], base: Tensor, *, epsilon: float = 1e-5) -> 
     sharers = counts.clamp(min=1)
     total = torch.zeros_like(base, dtype=torch.float32)
     for delta in deltas(tensors_K, base):
-        total = total + delta * (delta.abs() > epsilon)
+        total = total + torch.where(delta.abs() > epsilon, delta, 0)
     return shifted(base, total / sharers, 1.0)
 
 
@@ -74,7 +74,7 @@ def ramplus_tl(
         The result, in float32 or wider.
 
     Raises:
-        InputError: `alpha` or `epsilon` is out of range.
+        InputError: A setting is out of range.
 
     Example:
         >>> import torch
@@ -87,6 +87,7 @@ def ramplus_tl(
     """
     if not alpha >= 0:
         raise InputError(f"alpha must be 0 or more, got {alpha}")
+    (r,) = each("r", r, 1)
     counts = _counts(tensors_K, base, epsilon)
     sharers = counts.clamp(min=1)
     total = torch.zeros_like(base, dtype=torch.float32)

@@ -18,9 +18,10 @@ from dale.weights import wide
 
 Each = float | Sequence[float]
 """One number for all models, or one for each."""
-Rescale = Literal["none", "l1", "inverse"]
+Rescale = Literal["none", "l1", "inverse"] | bool
 """What makes up for dropped elements: nothing, a factor that keeps the sum of absolute
-values, or division of every kept element by its chance of being kept."""
+values, or division of every kept element by its chance of being kept. True is
+``"l1"``, False ``"none"``."""
 
 _TINY = 1e-30
 
@@ -56,6 +57,22 @@ def each(name: str, value: Each, count: int, share: bool = False) -> list[float]
     return given
 
 
+def way(rescale: Rescale, *known: str) -> str:
+    """The name of a way to make up for dropped elements.
+
+    Raises:
+        InputError: It is none of those that are known here.
+
+    Example:
+        >>> way(True, "none", "l1")
+        'l1'
+    """
+    name = ("l1" if rescale else "none") if isinstance(rescale, bool) else rescale
+    if name not in known:
+        raise InputError(f"rescale must be one of {', '.join(known)}, got {rescale!r}")
+    return name
+
+
 def divisor(weights_K: Sequence[float]) -> float:
     """The sum by which weights are normalised.
 
@@ -87,20 +104,35 @@ def shifted(base: Tensor, change: Tensor, factor: float) -> Tensor:
     return torch.add(wide(base), change, alpha=factor)
 
 
-def trimmed(delta: Tensor, density: float) -> Tensor:
+def preserved(delta: Tensor, kept: Tensor, rescale: Rescale) -> Tensor:
+    """Scale what was kept of a task vector to the same sum of absolute values, or not.
+
+    Raises:
+        InputError: `rescale` is neither ``"l1"`` nor ``"none"``.
+    """
+    if way(rescale, "none", "l1") == "none":
+        return kept
+    before, after = total(delta.abs()), total(kept.abs())
+    return kept * (before / after) if after else kept
+
+
+def trimmed(delta: Tensor, density: float, rescale: Rescale = "none") -> Tensor:
     """Keep the ``max(1, ⌊density · n⌋)`` largest magnitudes; density 0 keeps none.
 
     Example:
         >>> trimmed(torch.tensor([1.0, -3.0, 2.0, 0.5]), 0.5)
         tensor([ 0., -3.,  2.,  0.])
     """
+    way(rescale, "none", "l1")
     if density == 1:
         return delta
     count = max(1, int(density * delta.numel())) if density else 0
-    return delta * largest(delta.abs(), count)
+    return preserved(delta, torch.where(largest(delta.abs(), count), delta, 0), rescale)
 
 
-def without_outliers(delta: Tensor, density: float, gamma: float) -> Tensor:
+def without_outliers(
+    delta: Tensor, density: float, gamma: float, rescale: Rescale = "none"
+) -> Tensor:
     """Keep ``⌊density · n⌋`` magnitudes below the ``⌊gamma · n⌋`` largest.
 
     Where fewer than that lie below, the largest are spared until the count is right.
@@ -109,13 +141,14 @@ def without_outliers(delta: Tensor, density: float, gamma: float) -> Tensor:
         >>> without_outliers(torch.tensor([1.0, -3.0, 2.0, 0.5]), 0.5, 0.25)
         tensor([1., 0., 2., 0.])
     """
+    way(rescale, "none", "l1")
     if density == 1:
         return delta
     count, magnitudes = delta.numel(), delta.abs()
-    kept, top = int(density * count), int(gamma * count)
-    lowest = count - max(0, count - kept - top)
-    chosen = largest(magnitudes, lowest) & ~largest(magnitudes, lowest - kept)
-    return delta * chosen
+    share, top = int(density * count), int(gamma * count)
+    lowest = count - max(0, count - share - top)
+    chosen = largest(magnitudes, lowest) & ~largest(magnitudes, lowest - share)
+    return preserved(delta, torch.where(chosen, delta, 0), rescale)
 
 
 def dropped(
@@ -137,21 +170,19 @@ def dropped(
         >>> delta = torch.ones(8)
         >>> kept = dropped(delta, 0.5, torch.Generator().manual_seed(0), "l1")
         >>> int(kept.count_nonzero()), kept.sum()
-        (4, tensor(8.))
+        (5, tensor(8.))
     """
+    name = way(rescale, "none", "l1", "inverse")
     if not isinstance(chance, Tensor):
         if chance == 1:
             return delta
         chance = torch.full((), chance, dtype=delta.dtype, device=delta.device)
     draws = torch.rand(delta.shape, generator=generator).to(delta.device)
-    kept = delta * (draws < chance)
-    if rescale == "inverse":
+    kept = torch.where(draws < chance, delta, 0)
+    if name == "inverse":
         # what has no chance is 0 already, and stays so
         return kept / chance.clamp(min=_TINY)
-    if rescale == "l1":
-        before, after = total(delta.abs()), total(kept.abs())
-        return kept * (before / after) if after else kept
-    return kept
+    return preserved(delta, kept, rescale)
 
 
 def total(tensor: Tensor) -> float:

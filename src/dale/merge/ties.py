@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from dale.merge.select import kth_largest
-from dale.merge.steps import Each, deltas, each, elected, shifted, summed, trimmed
+from dale.merge.steps import (
+    Each,
+    Rescale,
+    deltas,
+    each,
+    elected,
+    shifted,
+    summed,
+    trimmed,
+)
 
 Walk = Callable[[], Iterable[tuple[Sequence[Tensor], Tensor]]]
 """Starts a walk over all tensors: those of the K models, and that of the base."""
@@ -64,6 +73,7 @@ def ties(
     *,
     weight: Each = 1.0,
     density: Each = 1.0,
+    rescale: Rescale = "none",
     lambda_: float = 1.0,
     normalize: bool = True,
 ) -> Tensor:
@@ -81,6 +91,8 @@ def ties(
         weight: One number for all or one for each.
         density: Share of the elements of a task vector that is kept, in ``[0, 1]``.
             Of equal magnitudes the first in order is kept.
+        rescale: ``"l1"`` keeps the sum of absolute values of each task vector,
+            ``"none"`` leaves what is kept as it is.
         lambda_: Scale of the merged task vector, ``lambda`` in YAML.
         normalize: Divide by the weights of the models that agree.
 
@@ -104,7 +116,7 @@ def ties(
     weights = each("weight", weight, count)
     shares = each("density", density, count, share=True)
     parts = zip(deltas(tensors_K, base), shares, strict=True)
-    change = elected((trimmed(*part) for part in parts), weights, normalize)
+    change = elected((trimmed(*part, rescale) for part in parts), weights, normalize)
     return shifted(base, change, lambda_)
 
 
@@ -148,7 +160,7 @@ def ties_global(
     """
     weights = each("weight", weight, len(tensors_K))
     parts = zip(deltas(tensors_K, base), thresholds_K, strict=True)
-    sparse = (delta * (delta.abs() >= least) for delta, least in parts)
+    sparse = (torch.where(delta.abs() >= least, delta, 0) for delta, least in parts)
     return shifted(base, elected(sparse, weights, normalize), lambda_)
 
 
@@ -161,7 +173,7 @@ def thresholds(walk: Walk, *, density: Each = 0.2) -> tuple[float, ...]:
             Parameters as large as the smallest kept one are kept too.
 
     Returns:
-        K numbers; infinite where nothing is kept.
+        K numbers, infinite where nothing is kept; none if there are no tensors.
 
     Raises:
         InputError: Densities that do not fit.
@@ -174,6 +186,8 @@ def thresholds(walk: Walk, *, density: Each = 0.2) -> tuple[float, ...]:
         (5.0,)
     """
     size, types_K = _survey(walk)
+    if not types_K:
+        return ()
     shares = each("density", density, len(types_K), share=True)
     ranks = [max(1, int(share * size)) if share and size else 0 for share in shares]
     found = []
@@ -197,5 +211,9 @@ def _survey(walk: Walk) -> tuple[int, list[torch.dtype]]:
 
 def _magnitudes(walk: Walk, k: int, dtype: torch.dtype) -> Iterator[Tensor]:
     for tensors_K, base in walk():
-        (delta,) = deltas([tensors_K[k]], base)
-        yield delta.abs().to(dtype)
+        tensor = tensors_K[k]
+        if tensor.dtype == base.dtype and torch.equal(tensor, base):
+            # masks of −∞ did not change either
+            yield torch.zeros(base.shape, dtype=dtype, device=base.device)
+        else:
+            yield next(deltas([tensor], base)).abs().to(dtype)

@@ -57,7 +57,20 @@ class Engine:
         """The model to call and the optimiser to step."""
         if self.spec.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return self._accelerator.prepare(model, optimizer)
+        call = self._accelerator.prepare(model)
+        if self._accelerator.scaler is None:
+            # the wrapper only serves the loss scaler, and costs a small network
+            # as much as the update itself
+            return call, optimizer
+        return call, self._accelerator.prepare(optimizer)
+
+    def seed(self, value: int) -> None:
+        """Seed the generators that a forward pass may draw from, such as dropout's."""
+        # torch.manual_seed also queues the seed for devices that are not there, with
+        # a formatted traceback each
+        torch.default_generator.manual_seed(value)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed_all(value)
 
     def place(self, inputs: Tensor) -> Tensor:
         """A batch on the device, in the memory format asked for."""

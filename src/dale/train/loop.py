@@ -172,7 +172,7 @@ class Loop:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
 
-            torch.manual_seed(key(trajectory.seed, "forward", step))
+            self.engine.seed(key(trajectory.seed, "forward", step))
             logits = self._forward(call, inputs, step)
             loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
             optimizer.zero_grad()
@@ -256,7 +256,7 @@ class Loop:
                 }
             )
             self._epoch = _Epoch()
-            self.model.train()
+        self.model.train()
 
     def _report(self, step: int, rate: float) -> None:
         schedule = self.trajectory.schedule

@@ -113,6 +113,8 @@ def dotted(path: list[int | str]) -> str:
 def _complaint(kind: str, message: str) -> str:
     if kind == "too_short":
         return "expected at least one item"
+    if kind == "model_type":
+        return "expected a mapping"
     expected = _EXPECTED.get(kind.split("_")[0])
     if expected is not None:
         return f"expected {expected}"

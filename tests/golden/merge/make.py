@@ -14,9 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from mergekit.merge_methods.api import merge_state_dicts
 
-from golden.merge.inputs import CASES, DRAWS, RANDOM, RANDOM_SHAPE, Case, made
+from golden.merge.inputs import (
+    CASES,
+    DRAWS,
+    RANDOM,
+    RANDOM_SHAPE,
+    SHAPES,
+    Case,
+    made,
+)
 
 HERE = Path(__file__).parent
 PER_MODEL = {"weight", "density", "gamma", "epsilon", "scale"}
@@ -46,11 +53,21 @@ def parameters(case: Case) -> dict[str, Any]:
 
 
 def run(case: Case, models: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+    # here, as this file is collected with the tests where there is no mergekit
+    from mergekit.merge_methods.api import merge_state_dicts
+
     base = 0 if case.base or case.method == "slerp" else None
     with torch.no_grad():
         return merge_state_dicts(
             models, case.method, parameters=parameters(case), base=base, **options
         )
+
+
+def flat(model: dict[str, Any], way: str) -> torch.Tensor:
+    """All elements in the order of the names, bfloat16 as the integers of its bits."""
+    joined = torch.cat([model[name].reshape(-1) for name in SHAPES])
+    # ramplus_tl returns float32 for bfloat16
+    return joined if way == "float32" else joined.bfloat16().view(torch.int16)
 
 
 def deterministic() -> dict[str, Any]:
@@ -63,10 +80,8 @@ def deterministic() -> dict[str, Any]:
     found = {}
     for case in CASES:
         for way, (dtype, options) in ways.items():
-            for name, tensor in run(case, tensors(case, dtype), **options).items():
-                if dtype == torch.bfloat16:
-                    tensor = tensor.view(torch.int16)
-                found[f"{case.name}/{way}/{name}"] = tensor.numpy()
+            merged = run(case, tensors(case, dtype), **options)
+            found[f"{case.name}/{way}"] = flat(merged, way).numpy()
     return found
 
 

@@ -34,7 +34,7 @@ def test_isotonic_with_ties_equals_the_slow_twin():
     assert np.allclose(ours, slow.isotonic(TIED, TIED_TARGETS), atol=1e-9)
 
 
-@pytest.mark.parametrize("problem", NATURAL[:2], ids=str)
+@pytest.mark.parametrize("problem", NATURAL[2:], ids=str)
 @pytest.mark.parametrize(("bins", "spacing"), [(4, "mass"), (15, "mass"), (6, "width")])
 def test_histogram_equals_the_slow_twin(problem, bins, spacing):
     data = problem.logits_NC, problem.targets_N

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cases.bad_input import changed, one_line
+from cases.bad_input import changed, of_source, one_line
 from cases.data import write_idx
 from cases.runs import RECIPE
 from dale import files

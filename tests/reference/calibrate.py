@@ -1,7 +1,7 @@
 """Calibrators as losses in NumPy for SciPy to minimise, or as loops."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 from torch import Tensor
 

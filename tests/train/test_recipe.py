@@ -17,7 +17,7 @@ from dale.train import (
     recipe_schema,
 )
 
-SHORT = "{data: digits, model: mlp, epochs: 2, strategies: [snapshot]}"
+SHORT = "{data: digits, model: mlp, epochs: 4, strategies: [snapshot]}"
 
 
 def test_a_word_stands_for_a_variant_with_its_defaults():
@@ -50,8 +50,8 @@ def test_every_strategy_can_be_named(name):
 
 def test_equal_budgets_for_all():
     recipe = parse_recipe(SHORT.replace("[snapshot]", "[single, snapshot, swa]"))
-    assert {t.steps for t in recipe.trajectories(1000)} == {2 * 8}
-    assert {t.steps for t in recipe.trajectories(1025)} == {2 * 9}
+    assert {t.steps for t in recipe.trajectories(1000)} == {4 * 8}
+    assert {t.steps for t in recipe.trajectories(1025)} == {4 * 9}
     assert recipe.budget(1000).per_epoch == 8
 
 
@@ -93,9 +93,14 @@ def test_the_schema_refuses_what_dale_refuses(name):
 
 def test_the_schema_names_every_variant_and_describes_it():
     definitions = recipe_schema()["$defs"]
+    described = {
+        # two families have a variant of this name; pydantic then writes both out
+        key.removesuffix("__1").split("__")[-1]
+        for key, definition in definitions.items()
+        if definition["description"]
+    }
     for table in (SOURCES, MODELS, OPTIMIZERS, STRATEGIES, SCHEDULES):
-        for name in table:
-            assert definitions[name]["description"], name
+        assert described >= set(table)
 
 
 def test_an_origin_is_named():
@@ -120,5 +125,5 @@ def test_recipes_from_files(tmp_path):
     assert load_recipe(path) == parse_recipe(SHORT)
     with pytest.raises(RecipeError, match=r"gone\.yaml does not exist; expected"):
         read_recipe(tmp_path / "gone.yaml")
-    with pytest.raises(RecipeError, match="cannot be read as text: .*directory"):
+    with pytest.raises(RecipeError, match=r"cannot be read as text: .*directory"):
         read_recipe(tmp_path)

@@ -1,5 +1,6 @@
 """The published schema is current, and accepts every recipe that is published."""
 
+import inspect
 import json
 import re
 from importlib.resources import files
@@ -10,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from dale.recipes import schema_text
-from dale.train import load_recipe, parse_recipe
+from dale.train import STRATEGIES, load_recipe, parse_recipe
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "_static" / "recipe.schema.json"
@@ -92,3 +93,20 @@ def test_schema_asks_for_what_is_required(validator, missing):
     good = {"data": "digits", "model": "mlp", "epochs": 3, "strategies": ["snapshot"]}
     del good[missing]
     assert not validator.is_valid(good)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_page_lists_the_settings_of_a_strategy(name):
+    page = (ROOT / "docs" / "strategies.md").read_text("utf-8")
+    settings = page.split("## Their settings")[1]
+    row = re.search(rf"^\| `{name}` \| (.*) \|$", settings, re.M)
+    assert row is not None
+    parameters = list(inspect.signature(STRATEGIES[name].function).parameters)
+    assert re.findall(r"`(\w+)`", row[1]) == [p for p in parameters if p != "budget"]
+
+
+def test_page_explains_every_key():
+    page = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+    keys = page.split("## The keys")[1].split("## Lengths")[0]
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    assert re.findall(r"^`(\w+)`", keys, re.M) == list(schema["properties"])

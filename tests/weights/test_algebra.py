@@ -25,6 +25,7 @@ from dale.weights import (
     weighted_sum,
     weights_of,
 )
+from dale.weights.algebra import shared_names
 from reference.weights import mean as slow_mean
 
 Pair = dict[str, Tensor]
@@ -178,3 +179,12 @@ def test_names_differ() -> None:
 def test_kinds_differ() -> None:
     with pytest.raises(WeightsError, match=r"'w': floating-point in one .*torch.int64"):
         map_floats(lambda x, y: x, {"w": torch.ones(1)}, {"w": torch.ones(1).long()})
+
+
+def test_names_share_a_tensor_only_where_all_weights_say_so() -> None:
+    tied, one = weights_of(built("tied")), torch.ones(5, 3)
+    assert shared_names([tied]) == [("embed.weight", "head.weight")]
+    loose = {"embed.weight": one, "head.weight": one.clone()}
+    assert shared_names([tied, loose]) == [("embed.weight",), ("head.weight",)]
+    with pytest.raises(WeightsError, match="weights 2: names missing"):
+        shared_names([tied, {}])

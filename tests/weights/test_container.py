@@ -9,8 +9,8 @@ from safetensors.torch import load as read
 
 from cases.weights import bits
 from dale.errors import CorruptError, SchemaError
-from dale.weights import layout_of_weights
-from dale.weights.container import Sealed, seal, unseal, write
+from dale.weights import digest, layout_of_weights
+from dale.weights.container import Sealed, order, seal, unseal, write, write_parts
 
 PATH = Path("net.safetensors")
 WEIGHTS = {"b": torch.ones(3).bfloat16(), "a": torch.ones(2), "c": torch.ones(1).bool()}
@@ -54,3 +54,20 @@ def test_tensors_are_aligned_and_the_header_is_padded() -> None:
     order = [content.index(text) for text in (b'"a":{', b'"b":{', b'"c":{')]
     assert order == sorted(order)
     assert bits(read(content)) == bits({name: WEIGHTS[name] for name in "abc"})
+
+
+def test_parts_give_the_file_of_the_whole() -> None:
+    whole, parts = io.BytesIO(), io.BytesIO()
+    known = Sealed({"a": "1"}, {"head": "a"}, None, None)
+    outline = {name: tensor.to("meta") for name, tensor in WEIGHTS.items()}
+    made = (WEIGHTS[name] for name in order(outline))
+    sealed = write_parts(parts, outline, made, known)
+    assert sealed.digest == digest(WEIGHTS | {"head": WEIGHTS["a"]})
+    write(whole, WEIGHTS, seal(sealed))
+    assert parts.getvalue() == whole.getvalue()
+
+
+def test_parts_that_are_missing() -> None:
+    made = [WEIGHTS[name] for name in order(WEIGHTS)][:-1]
+    with pytest.raises(ValueError, match="shorter"):
+        write_parts(io.BytesIO(), WEIGHTS, made, Sealed({}, {}, None, None))

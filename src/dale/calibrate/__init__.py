@@ -18,12 +18,35 @@ from dale.calibrate.calibrator import (
     check_saved,
     fit_identity,
 )
+from dale.calibrate.compose import Composed, compose, fit_in_turn
 from dale.calibrate.dirichlet import Dirichlet, choose_strength, fit_dirichlet
 from dale.calibrate.fitted import Facts, Fitted
 from dale.calibrate.guard import check_disjoint, cross_fit, cross_fitted_score
 from dale.calibrate.histogram import Histogram, fit_histogram
 from dale.calibrate.isotonic import Isotonic, fit_isotonic
+from dale.calibrate.members import (
+    CalibratedEnsemble,
+    Combine,
+    calibrate_then_pool,
+    fit_joint,
+    pool_then_calibrate,
+)
 from dale.calibrate.platt import Platt, fit_platt
+from dale.calibrate.prior_shift import (
+    PriorShift,
+    given_shift,
+    mean_posterior_C,
+    prior_log_odds,
+)
+from dale.calibrate.refinement import ScoreParts, score_parts
+from dale.calibrate.shift_estimates import (
+    EmResult,
+    NoShiftTest,
+    em_shares,
+    fit_bbse,
+    fit_em,
+    no_shift_test,
+)
 from dale.calibrate.temperature import Temperature, fit_temperature
 from dale.calibrate.vector import Vector, fit_vector
 from dale.errors import InputError, nearest
@@ -130,10 +153,63 @@ CALIBRATORS: dict[str, Calibration] = {
 }
 
 
+@dataclass(frozen=True)
+class ShiftEstimate:
+    """One row of `SHIFT_ESTIMATES`: a way to the target shares without target labels.
+
+    Args:
+        fit: Takes (source_SC, targets_S, logits_NC) and settings that have defaults;
+            returns a `PriorShift`.
+        settings: What sets this row apart from others with the same function.
+        needs_calibrated: The estimate is right for calibrated logits only.
+        never_negative: No share can come out negative.
+        reference: Where it comes from.
+    """
+
+    fit: Callable[..., PriorShift]
+    settings: Mapping[str, bool]
+    needs_calibrated: bool
+    never_negative: bool
+    reference: str
+
+
+SHIFT_ESTIMATES: dict[str, ShiftEstimate] = {
+    "em": ShiftEstimate(
+        fit=fit_em,
+        settings={},
+        needs_calibrated=True,
+        never_negative=True,
+        reference="Saerens et al., 2002; Alexandari et al., 2020, arXiv 1901.06852",
+    ),
+    "bbse-hard": ShiftEstimate(
+        fit=fit_bbse,
+        settings={"soft": False},
+        needs_calibrated=False,
+        never_negative=False,
+        reference="Lipton et al., 2018, arXiv 1802.03916",
+    ),
+    "bbse-soft": ShiftEstimate(
+        fit=fit_bbse,
+        settings={"soft": True},
+        needs_calibrated=False,
+        never_negative=False,
+        reference="Lipton et al., 2018, arXiv 1802.03916",
+    ),
+}
+
+_LOADED: dict[str, type[Calibrator]] = {
+    **{name: row.cls for name, row in CALIBRATORS.items()},
+    "composed": Composed,
+    "prior_shift": PriorShift,
+}
+
+
 def load_calibrator(
     tensors: Mapping[str, Tensor], header: Mapping[str, str | float | None]
 ) -> Calibrator:
     """A fitted calibrator of whichever kind the header names.
+
+    Besides the rows of `CALIBRATORS` these are ``composed`` and ``prior_shift``.
 
     Args:
         tensors: What ``tensors()`` of the fitted calibrator gave.
@@ -150,41 +226,63 @@ def load_calibrator(
         Identity()
     """
     name = str(header.get("calibrator"))
-    if name not in CALIBRATORS:
-        raise InputError(f"unknown calibrator {name!r}; {nearest(name, CALIBRATORS)}")
-    return CALIBRATORS[name].cls.load(tensors, header)
+    if name not in _LOADED:
+        raise InputError(f"unknown calibrator {name!r}; {nearest(name, _LOADED)}")
+    return _LOADED[name].load(tensors, header)
 
 
 __all__ = [
     "CALIBRATORS",
+    "SHIFT_ESTIMATES",
     "Beta",
     "BiasCorrected",
+    "CalibratedEnsemble",
     "Calibration",
     "Calibrator",
+    "Combine",
+    "Composed",
     "Dirichlet",
+    "EmResult",
     "Facts",
     "Fitted",
     "Header",
     "Histogram",
     "Identity",
     "Isotonic",
+    "NoShiftTest",
     "Platt",
+    "PriorShift",
+    "ScoreParts",
+    "ShiftEstimate",
     "Temperature",
     "Vector",
+    "calibrate_then_pool",
     "check_disjoint",
     "check_logits",
     "check_saved",
     "choose_strength",
+    "compose",
     "cross_fit",
     "cross_fitted_score",
+    "em_shares",
+    "fit_bbse",
     "fit_beta",
     "fit_bias_corrected",
     "fit_dirichlet",
+    "fit_em",
     "fit_histogram",
     "fit_identity",
+    "fit_in_turn",
     "fit_isotonic",
+    "fit_joint",
     "fit_platt",
     "fit_temperature",
     "fit_vector",
+    "given_shift",
     "load_calibrator",
+    "mean_posterior_C",
+    "no_shift_test",
+    "pool_then_calibrate",
+    "prior_log_odds",
+    "score_parts",
 ]

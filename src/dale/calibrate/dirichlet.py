@@ -148,7 +148,7 @@ def choose_strength(
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(50, 1)
         >>> targets = (torch.arange(100) % 10 > 7).long()
         >>> choose_strength(logits, targets, strengths=(1.0, 1e6))
-        1.0
+        1000000.0
     """
     if not strengths:
         raise InputError("strengths: expected at least one, got none")

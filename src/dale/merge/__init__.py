@@ -1,7 +1,8 @@
 """Several checkpoints in, one checkpoint out.
 
 `METHODS` holds one row for each way to merge: the function, whose keyword arguments are
-its settings, and what is true of it. `merge` applies a row to models.
+its settings, and what is true of it. `merge` applies a row to models, and `stream`
+writes the result to files, one tensor at a time.
 """
 
 from dale.merge.arithmetic import (
@@ -31,6 +32,7 @@ from dale.merge.sce import sce
 from dale.merge.soup import Decision, Soup, greedy, greedy_soup, uniform_soup
 from dale.merge.sphere import nuslerp, slerp
 from dale.merge.stock import model_stock
+from dale.merge.stream import stream
 from dale.merge.table import METHODS
 from dale.merge.ties import task_arithmetic, thresholds, ties, ties_global
 
@@ -66,6 +68,7 @@ __all__ = [
     "ramplus_tl",
     "sce",
     "slerp",
+    "stream",
     "task_arithmetic",
     "task_vector",
     "thresholds",

@@ -7,16 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from dale.merge.steps import (
-    Each,
-    Rescale,
-    deltas,
-    each,
-    elected,
-    shifted,
-    summed,
-    without_outliers,
-)
+from dale.merge.sparse import without_outliers
+from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
 
 
 def breadcrumbs(

@@ -7,16 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Generator, Tensor
 
-from dale.merge.steps import (
-    Each,
-    Rescale,
-    deltas,
-    dropped,
-    each,
-    elected,
-    shifted,
-    summed,
-)
+from dale.merge.sparse import dropped
+from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
 
 
 def dare_linear(

@@ -8,17 +8,8 @@ from collections.abc import Iterator, Sequence
 from torch import Generator, Tensor
 
 from dale.errors import InputError
-from dale.merge.steps import (
-    Each,
-    Rescale,
-    chances,
-    deltas,
-    dropped,
-    each,
-    elected,
-    shifted,
-    summed,
-)
+from dale.merge.sparse import chances, dropped
+from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
 
 
 def della(

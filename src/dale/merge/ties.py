@@ -11,16 +11,8 @@ import torch
 from torch import Tensor
 
 from dale.merge.select import kth_largest
-from dale.merge.steps import (
-    Each,
-    Rescale,
-    deltas,
-    each,
-    elected,
-    shifted,
-    summed,
-    trimmed,
-)
+from dale.merge.sparse import trimmed
+from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
 
 Walk = Callable[[], Iterable[tuple[Sequence[Tensor], Tensor]]]
 """Starts a walk over all tensors: those of the K models, and that of the base."""

@@ -7,16 +7,17 @@ bytes.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from torch import Tensor
 
 from dale.errors import CorruptError, SchemaError, WeightsError
-from dale.weights.digest import raw
+from dale.weights.digest import digest_rows, raw, row_of
 from dale.weights.layout import Layout
 from dale.weights.match import Weights, listing
 
@@ -124,10 +125,56 @@ def write(file: BinaryIO, weights: Weights, metadata: Mapping[str, str]) -> None
     Raises:
         WeightsError: A name or a type cannot be stored.
     """
-    names = sorted(weights, key=lambda name: (-weights[name].dtype.itemsize, name))
+    file.write(_head(weights, metadata))
+    for name in order(weights):
+        file.write(raw(weights[name]))
+
+
+def write_parts(
+    file: BinaryIO,
+    shapes: Mapping[str, Tensor],
+    parts: Iterable[Tensor],
+    sealed: Sealed,
+) -> Sealed:
+    """Write tensors that are made one after the other; the file is that of `write`.
+
+    The digest is known at the end only, so the header is written twice.
+
+    Args:
+        file: Open for writing bytes, at its beginning.
+        shapes: Shape and type of every stored tensor; values play no part.
+        parts: The tensors, in the `order` of the names.
+        sealed: What the metadata says, but for the digest.
+
+    Returns:
+        The same with the digest of what was written.
+
+    Raises:
+        WeightsError: A name or a type cannot be stored.
+    """
+    file.write(_head(shapes, seal(replace(sealed, digest="0" * 64))))
+    shared: dict[str, list[str]] = {name: [name] for name in shapes}
+    for name, stored in sealed.ties.items():
+        shared[stored].append(name)
+    rows: list[str] = []
+    for name, tensor in zip(order(shapes), parts, strict=True):
+        file.write(raw(tensor))
+        rows += (row_of(each, tensor) for each in shared[name])
+    known = replace(sealed, digest=digest_rows(rows))
+    file.seek(0)
+    file.write(_head(shapes, seal(known)))
+    return known
+
+
+def order(weights: Mapping[str, Tensor]) -> list[str]:
+    """Names as they follow each other in a file."""
+    return sorted(weights, key=lambda name: (-weights[name].dtype.itemsize, name))
+
+
+def _head(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     table: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     end = 0
-    for name in names:
+    for name in order(weights):
         tensor = weights[name]
         start, end = end, end + tensor.numel() * tensor.dtype.itemsize
         code = _code(name, tensor.dtype)
@@ -138,9 +185,7 @@ def write(file: BinaryIO, weights: Weights, metadata: Mapping[str, str]) -> None
     except UnicodeEncodeError as error:
         raise WeightsError(f"a name or header entry is not Unicode: {error}") from None
     text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for name in names:
-        file.write(raw(weights[name]))
+    return len(text).to_bytes(8, "little") + text
 
 
 def _code(name: str, dtype: torch.dtype) -> str:

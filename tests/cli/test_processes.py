@@ -1,0 +1,79 @@
+"""Real processes: stopped by hand or killed, a run goes on with the same command."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cases.runs import RECIPE
+
+# long enough to be caught in the middle, also on a fast machine
+LONG = RECIPE.replace("epochs: 3", "epochs: 15").replace("batch: 256", "batch: 64")
+DALE = [sys.executable, "-c", "from dale.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Digests and log of the run that nobody stopped."""
+    from dale.recipes import start
+
+    bench = start(LONG, tmp_path_factory.mktemp("whole") / "run")
+    bench.train()
+    return results(bench.run.folder)
+
+
+def results(folder):
+    names = ["log.jsonl", "population.json", "members/*"]
+    paths = sorted(path for name in names for path in Path(folder).glob(name))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def begin(*more):
+    source = Path(__file__).parents[2] / "src"
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    return subprocess.Popen(
+        [*DALE, "train", "recipe.yaml", "out", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+
+
+def first_member(child):
+    """Wait until training is under way."""
+    until = time.monotonic() + 100
+    while time.monotonic() < until and child.poll() is None:
+        if list(Path("out/members").glob("*.safetensors")):
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"no member was made: {child.communicate()}")
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_and_gone_on_with(which, whole):
+    Path("recipe.yaml").write_text(LONG)
+    child = begin()
+    try:
+        first_member(child)
+        child.send_signal(which)
+        out, err = child.communicate(timeout=100)
+    finally:
+        child.kill()
+    last = err.splitlines()[-1] if err else ""
+    if which == signal.SIGINT:
+        assert child.returncode == 130, err
+        assert last.startswith("dale: stopped ")
+        assert last.endswith("; go on with: dale train --resume out")
+        assert out == ""
+    else:
+        assert child.returncode == -signal.SIGKILL
+    assert results("out") != whole
+    again = begin("--resume", "--quiet")
+    _, err = again.communicate(timeout=100)
+    assert (again.returncode, err) == (0, "next: dale evaluate out\n")
+    assert results("out") == whole

@@ -12,7 +12,11 @@ import pytest
 from cases.runs import RECIPE
 
 # long enough to be caught in the middle, also on a fast machine
-LONG = RECIPE.replace("epochs: 3", "epochs: 15").replace("batch: 256", "batch: 64")
+LONG = (
+    RECIPE.replace("epochs: 3", "epochs: 12")
+    .replace("batch: 256", "batch: 64")
+    .replace("checkpoint_seconds: 0", "checkpoint_seconds: 0.2")
+)
 DALE = [sys.executable, "-c", "from dale.cli import main; main()"]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as few
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -210,6 +211,7 @@ def test_complex_tensors_are_refused_by_name(method: str) -> None:
         merge(models, method, **base, **SETTINGS[method][0])
 
 
+@few(max_examples=15)
 @given(
     rows=st.lists(
         st.lists(st.floats(-1e3, 1e3, width=32), min_size=6, max_size=6),

@@ -24,11 +24,11 @@ from dale.calibrate.fitted import Facts, Fitted
 from dale.calibrate.guard import check_disjoint, cross_fit, cross_fitted_score
 from dale.calibrate.histogram import Histogram, fit_histogram
 from dale.calibrate.isotonic import Isotonic, fit_isotonic
+from dale.calibrate.joint import fit_joint
 from dale.calibrate.members import (
     CalibratedEnsemble,
     Combine,
     calibrate_then_pool,
-    fit_joint,
     pool_then_calibrate,
 )
 from dale.calibrate.platt import Platt, fit_platt

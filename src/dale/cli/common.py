@@ -19,8 +19,10 @@ from dale.store import finite
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RUN = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
 
-# paths and labels are printed as they are, brackets and colons included
-out = Console(highlight=False, markup=False, emoji=False)
+# paths and labels are printed as they are, brackets and colons included; sentences
+# are folded for people only
+_piped = not sys.stdout.isatty()
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=_piped)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
@@ -51,6 +53,16 @@ def percent(value: float | None, digits: int = 2) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A number with a fixed number of digits."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    Example:
+        >>> count(1, "member"), count(2, "member")
+        ('1 member', '2 members')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def table(

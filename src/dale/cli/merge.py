@@ -5,7 +5,7 @@ from typing import Annotated, get_args
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, RUN, number, out, percent, show_json, table
+from dale.cli.common import JSON, RUN, count, number, out, percent, show_json, table
 
 
 @app.command()
@@ -89,6 +89,6 @@ def merge(
         climbed = made.details["score"]
         table(f"{climbed} on validation examples", columns, rows)
     out.print(
-        f"{made.label}: mean of {len(made.parents)} members, validation error "
+        f"{made.label}: mean of {count(len(made.parents), 'member')}, validation error "
         f"{percent(made.scores['val_error'])} %"
     )

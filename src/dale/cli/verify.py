@@ -3,7 +3,7 @@
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, RUN, err, out, show_json
+from dale.cli.common import JSON, RUN, count, err, out, show_json
 
 
 @app.command()
@@ -26,7 +26,7 @@ def verify(run: RUN, json: JSON = False) -> None:
             err.print(problem, style="red", soft_wrap=True)
         for note in found.notes:
             err.print(note, soft_wrap=True)
-        state = f"{len(found.problems)} problems" if found.problems else "whole"
+        state = count(len(found.problems), "problem") if found.problems else "whole"
         out.print(f"{found.files} files read: {state}")
     if found.problems:
         raise typer.Exit(1)

@@ -19,7 +19,7 @@ from dale.train.recipe import Recipe as Recipe
 from dale.train.recipe import load_recipe as load_recipe
 from dale.train.recipe import parse_recipe as parse_recipe
 from dale.train.recipe import read_recipe as read_recipe
-from dale.train.recipe import recipe_schema as recipe_schema
+from dale.train.schema import recipe_schema as recipe_schema
 from dale.train.strategies import STRATEGIES as STRATEGIES
 from dale.train.trajectory import Budget as Budget
 from dale.train.trajectory import Trajectory as Trajectory

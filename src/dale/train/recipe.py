@@ -4,7 +4,6 @@ The pieces of a recipe are generated from the tables of data sources, models,
 schedules, optimisers and strategies: a variant's parameters are its function's.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -162,13 +161,6 @@ def read_recipe(path: str | Path) -> str:
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe from a file; see `parse_recipe`."""
     return parse_recipe(read_recipe(path), str(path))
-
-
-def recipe_schema() -> dict[str, Any]:
-    """The JSON schema of recipes, for editors that complete and check them."""
-    schema = Recipe.model_json_schema()
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.loads(json.dumps({**head, **schema}))
 
 
 def _numbered(trajectory: Trajectory, earlier: int) -> Trajectory:

@@ -143,7 +143,7 @@ def signature_spec(
     return create_model(
         name,
         __base__=Spec,
-        __doc__=(inspect.getdoc(function) or name).splitlines()[0],
+        __doc__=inspect.getdoc(function) or name,
         **fields,
     )
 

@@ -132,9 +132,10 @@ def swa(
 ) -> list[Trajectory]:
     """A standard run, then a constant rate whose weights are averaged.
 
-    Izmailov et al. 2018 (arXiv 1803.05407): the rate falls from `peak` to `rate` as
-    half a cosine over the first part, then stays. The mean over the tail becomes one
-    network, with its normalisation statistics re-estimated.
+    Izmailov et al. 2018 (arXiv 1803.05407): the rate stays at `peak` for half of the
+    first part, falls on a straight line to `rate` until nine tenths of it, and stays.
+    The mean over the tail becomes one network, with its normalisation statistics
+    re-estimated.
 
     Args:
         budget: What may be spent.

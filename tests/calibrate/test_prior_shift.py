@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_the_bias_of_a_binary_head_gives_back_the_share():
 
 def test_a_difference_of_biases_is_the_correction_of_two_classes():
     shift = given_shift([0.8, 0.2], [0.4, 0.6])
-    logits = torch.tensor([[0.0, 1.3]]).double()
+    logits = torch.tensor([[0.0, 1.3]], dtype=torch.float64)
     moved = shift.apply(logits)[0]
     expected = 1.3 + prior_log_odds(0.6) - prior_log_odds(0.2)
     assert float(moved[1] - moved[0]) == pytest.approx(expected, rel=1e-12)
@@ -127,7 +128,8 @@ def test_em_is_the_maximum_that_scipy_finds():
         return -np.mean(np.log(ratios @ shares))
 
     best = minimize(loss, np.zeros(3), options={"gtol": 1e-10}).fun
-    assert found.log_likelihood[-1] == pytest.approx(-best, abs=1e-9)
+    assert found.log_likelihood[-1] == pytest.approx(-best, abs=1e-6)
+    assert found.log_likelihood[-1] >= -best - 1e-12
     assert found.gap <= 1e-12
 
 
@@ -135,7 +137,7 @@ def test_em_starts_at_the_source_and_never_falls():
     logits, _ = drawn(200, TARGET, seeded(7))
     trace = em_shares(logits, SOURCE, tolerance=1e-10).log_likelihood
     assert trace[0] == pytest.approx(0, abs=1e-14)
-    assert all(b >= a - 1e-14 for a, b in zip(trace, trace[1:], strict=False))
+    assert all(b >= a - 1e-14 for a, b in pairwise(trace))
 
 
 def test_the_certificate_bounds_what_is_missing():

@@ -1,12 +1,21 @@
 """What holds of every calibrator, whatever the logits."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from dale.calibrate import CALIBRATORS, Temperature, fit_temperature
+from dale.calibrate import (
+    CALIBRATORS,
+    Temperature,
+    compose,
+    em_shares,
+    fit_temperature,
+    given_shift,
+)
 from dale.metrics import accuracy, nll
 
 # for laws that are tried on every row: the rows add up to hundreds of examples
@@ -115,3 +124,23 @@ def test_a_constant_added_to_an_example_changes_no_probability(name, data, shift
     moved = logits + shift * torch.arange(len(logits))[:, None]
     before, after = (fitted.apply(z).softmax(dim=1) for z in (logits, moved))
     assert torch.allclose(before, after, atol=1e-6)
+
+
+@given(problem=problems(PLAIN), weights=st.lists(st.integers(1, 9), min_size=4))
+def test_the_likelihood_of_em_never_falls(problem, weights):
+    logits = problem[0].double()
+    found = em_shares(logits, weights[: logits.shape[1]], max_steps=200)
+    trace = found.log_likelihood
+    assert all(later >= earlier - 1e-13 for earlier, later in pairwise(trace))
+    assert trace[0] == pytest.approx(0, abs=1e-13)
+    assert float(found.target_C.sum()) == pytest.approx(1)
+    assert bool((found.target_C >= 0).all())
+
+
+@given(problem=problems(PLAIN), weights=st.lists(st.integers(1, 9), min_size=8))
+def test_corrections_of_the_prior_follow_one_another(problem, weights):
+    logits, c = problem[0].double(), problem[0].shape[1]
+    first, second, third = weights[:c], weights[4 : 4 + c], weights[-c:]
+    twice = compose(given_shift(first, second), given_shift(second, third))
+    once = given_shift(first, third)
+    assert torch.allclose(twice.apply(logits), once.apply(logits), atol=1e-10)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dale.merge.select import kth_largest, largest
@@ -17,6 +17,7 @@ NUMBERS = st.lists(
 )
 
 
+@settings(max_examples=25)
 @given(numbers=NUMBERS, cut=st.integers(0, 30), data=st.data())
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_sorting_is_the_measure(

@@ -1,6 +1,5 @@
 """What is streamed to files is what is merged in memory, bit for bit."""
 
-import gc
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -103,7 +102,6 @@ def test_memory_does_not_grow_with_the_number_of_tensors(
 ) -> None:
     peaks = []
     for size in (3, 12):
-        gc.collect()
         Made.most = 0
         models = [Made(size) for _ in range(3)]
         base = ancestor(method, Made(size))

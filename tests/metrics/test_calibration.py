@@ -1,5 +1,7 @@
 import json
+import math
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +10,24 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 import reference.metrics as slow
 from cases.metrics import PROBLEMS, sampled
 from dale.errors import InputError
-from dale.metrics import Reliability, confidence_N, ece, mce, reliability
+from dale.metrics import (
+    Reliability,
+    adaptive_ece,
+    check,
+    classwise_ece,
+    confidence_N,
+    debiased_rms_ce,
+    diagram,
+    ece,
+    mce,
+    ranked,
+    reliability,
+    rms_ce,
+    top_label_ece,
+)
 
 NATURAL = [sampled(200, 5, 0), sampled(300, 10, 2, temperature=3.0)]
+NETCAL = Path(__file__).parents[1] / "golden" / "metrics" / "netcal.json"
 GRID = [(bins, spacing) for bins in (1, 2, 7, 15) for spacing in ("width", "mass")]
 
 
@@ -143,3 +160,120 @@ def test_impossible_bins_are_refused(bins):
 def test_an_unknown_spacing_is_refused():
     with pytest.raises(InputError, match="'width' or 'mass', got 'equal'"):
         mce(torch.zeros(2, 2), torch.tensor([0, 1]), spacing="equal")
+
+
+@pytest.mark.parametrize("row", json.loads(NETCAL.read_text("utf-8")), ids=str)
+def test_agree_with_netcal_where_conventions_coincide(row):
+    problem = sampled(
+        row["n"], row["classes"], row["seed"], temperature=row["temperature"]
+    )
+    data = problem.logits_NC, problem.targets_N, row["bins"]
+    for metric in (ece, mce, adaptive_ece):
+        if metric.__name__ in row:
+            expected = row[metric.__name__]
+            assert metric(*data) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("problem", NATURAL, ids=str)
+def test_rms_agrees_with_torchmetrics(problem):
+    logits, targets = problem.logits_NC.double(), problem.targets_N
+    theirs = multiclass_calibration_error(
+        logits.softmax(dim=1), targets, logits.shape[1], 10, "l2"
+    )
+    assert rms_ce(logits, targets, 10, "width") == pytest.approx(
+        float(theirs), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(("bins", "spacing"), GRID)
+@pytest.mark.parametrize("problem", PROBLEMS[:3], ids=str)
+def test_the_other_norms_equal_the_slow_twin(problem, bins, spacing):
+    data = problem.logits_NC, problem.targets_N, bins, spacing
+    for metric in (rms_ce, classwise_ece, top_label_ece):
+        expected = getattr(slow, metric.__name__)(*data)
+        assert metric(*data) == pytest.approx(expected, rel=1e-11)
+    expected = slow.debiased_square(*data)
+    assert reliability(*data).debiased_square == pytest.approx(expected, abs=1e-13)
+
+
+def test_debiasing_takes_away_what_chance_adds():
+    plain, debiased = [], []
+    for seed in range(60):
+        problem = sampled(300, 5, 100 + seed)  # calibrated by construction
+        found = reliability(problem.logits_NC, problem.targets_N, 15, "mass")
+        plain.append(found.square)
+        debiased.append(found.debiased_square)
+    mean, spread = sum(debiased) / 60, torch.tensor(debiased).std() / math.sqrt(60)
+    assert abs(mean) < 3 * float(spread)
+    assert sum(plain) / 60 > 10 * float(spread)
+
+
+def test_debiased_is_0_where_chance_explains_everything():
+    logits, targets = two_class(*[0.75] * 4), torch.tensor([0, 0, 0, 1])
+    assert rms_ce(logits, targets) == pytest.approx(0.0, abs=1e-12)
+    assert debiased_rms_ce(logits, targets) == 0.0
+    # one example in a bin tells nothing
+    assert rms_ce(two_class(0.6), torch.tensor([1])) == pytest.approx(0.6)
+    assert debiased_rms_ce(two_class(0.6), torch.tensor([1])) == 0.0
+
+
+def test_debiased_known_value():
+    logits, targets = two_class(*[0.9] * 10), torch.tensor([0] * 5 + [1] * 5)
+    found = reliability(logits, targets).debiased_square
+    assert found == pytest.approx(0.16 - 0.25 / 9)
+
+
+def test_top_label_sees_errors_that_cancel_between_classes():
+    logits = torch.cat([two_class(*[0.8] * 10), two_class(*[0.8] * 10).flip(1)])
+    targets = torch.tensor([0] * 10 + [1] * 6 + [0] * 4)  # right: all, and 6 in 10
+    assert ece(logits, targets) == pytest.approx(0.0, abs=1e-12)
+    assert top_label_ece(logits, targets) == pytest.approx(0.2)
+
+
+def test_classwise_looks_at_classes_that_are_not_predicted():
+    logits = torch.tensor([[0.6, 0.3, 0.1]], dtype=torch.float64).log().repeat(10, 1)
+    targets = torch.tensor([0] * 6 + [2] * 4)
+    assert ece(logits, targets) == pytest.approx(0.0, abs=1e-12)
+    assert classwise_ece(logits, targets) == pytest.approx((0.0 + 0.3 + 0.3) / 3)
+
+
+@pytest.mark.parametrize("elements", [7, 400, 4000])
+def test_the_size_of_the_blocks_does_not_matter(elements, monkeypatch):
+    problem = sampled(100, 5, 3)
+    whole = classwise_ece(problem.logits_NC, problem.targets_N)
+    monkeypatch.setattr(check, "_BLOCK_ELEMENTS", elements)
+    blocked = classwise_ece(problem.logits_NC, problem.targets_N)
+    assert blocked == pytest.approx(whole, rel=1e-13)
+
+
+def test_a_ranking_gives_every_diagram_from_one_sort():
+    problem = NATURAL[0]
+    ranking = ranked(problem.logits_NC, problem.targets_N)
+    assert bool((ranking.confidence_N.diff() >= 0).all())
+    for bins, spacing in GRID:
+        expected = reliability(problem.logits_NC, problem.targets_N, bins, spacing)
+        assert diagram(ranking, bins, spacing) == expected
+
+
+def test_intervals_hold_the_accuracy_and_shrink_with_the_count():
+    logits = two_class(*[0.6] * 10, *[0.9] * 1000)
+    targets = (torch.arange(1010) % 5 == 0).long()
+    found = reliability(logits, targets, bins=10)
+    few, many = found.intervals()[5], found.intervals()[8]
+    for interval in (few, many):
+        assert interval[0] < 0.8 < interval[1]
+    assert many[1] - many[0] < 0.2 * (few[1] - few[0])
+    assert found.intervals()[0] is None
+    wider = found.intervals(0.99)[5]
+    assert wider[0] < few[0] < few[1] < wider[1]
+    with pytest.raises(InputError, match=r"level: .* in \(0, 1\), got 95"):
+        found.intervals(95)
+
+
+def test_wilson_known_values_and_ends():
+    certain = reliability(two_class(*[0.9] * 10), torch.zeros(10).long(), 1)
+    low, high = certain.intervals()[0]
+    assert (round(low, 4), high) == (0.7225, 1.0)
+    never = reliability(two_class(*[0.9] * 10), torch.ones(10).long(), 1)
+    low, high = never.intervals()[0]
+    assert (low, round(high, 4)) == (0.0, 0.2775)

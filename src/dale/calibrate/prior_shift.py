@@ -221,7 +221,9 @@ def checked_shares(shares_C: Shares, zero: bool = False) -> Tensor:
         >>> checked_shares([1, 3])
         tensor([0.2500, 0.7500], dtype=torch.float64)
     """
-    shares_C = torch.as_tensor(shares_C).detach().double().cpu()
+    if not isinstance(shares_C, Tensor):
+        shares_C = torch.tensor(shares_C, dtype=torch.float64)
+    shares_C = shares_C.detach().double().cpu()
     values = shares_C.flatten().tolist()
     least = "0" if zero else "more than 0"
     sound = all(isfinite(v) and (v >= 0 if zero else v > 0) for v in values)

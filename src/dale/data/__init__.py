@@ -10,33 +10,42 @@ from typing import Any
 
 from dale.data.assemble import from_arrays
 from dale.data.augment import AUGMENTATIONS, augmentation, compose
+from dale.data.corrupt import CORRUPTIONS, SEVERITIES, Corruption, corruption
 from dale.data.data import SPLITS, Augment, Data, Split
 from dale.data.digits import digits
 from dale.data.factory import factory
 from dale.data.idx import idx
 from dale.data.images import images
 from dale.data.npz import npz
+from dale.data.shift import Novelty, hold_out_classes, resample_priors
 from dale.data.splits import make_splits
 from dale.errors import DataError, nearest
 
 __all__ = [
     "AUGMENTATIONS",
+    "CORRUPTIONS",
+    "SEVERITIES",
     "SOURCES",
     "SPLITS",
     "Augment",
+    "Corruption",
     "Data",
+    "Novelty",
     "Source",
     "Split",
     "augmentation",
     "compose",
+    "corruption",
     "digits",
     "factory",
     "from_arrays",
+    "hold_out_classes",
     "idx",
     "images",
     "load",
     "make_splits",
     "npz",
+    "resample_priors",
 ]
 
 

@@ -211,4 +211,6 @@ def _means(
 def _wilson(share: float, count: int, z: float) -> tuple[float, float]:
     spread = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     middle, scale = share + z * z / (2 * count), 1 + z * z / count
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    # at the ends the two terms are equal on paper and not in the last bit
+    low = 0.0 if share == 0.0 else (middle - spread) / scale
+    return low, 1.0 if share == 1.0 else (middle + spread) / scale

@@ -164,7 +164,7 @@ def selective_risk(
     if not 0 < coverage <= 1:
         raise InputError(f"coverage: expected a number in (0, 1], got {coverage!r}")
     risk_N = _risks(ranked(logits_NC, targets_N))
-    # 0.7 * 10 is 7.000000000000001, which is 7 examples and not 8
+    # 0.07 * 100 is 7.000000000000001, which is 7 examples and not 8
     kept = max(1, ceil(round(coverage * len(risk_N), 9)))
     return float(risk_N[kept - 1])
 

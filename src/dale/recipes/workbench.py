@@ -61,7 +61,7 @@ class Workbench:
         >>> text = "{data: digits, model: mlp, epochs: 2, strategies: [snapshot]}"
         >>> bench = start(text, tempfile.mkdtemp())
         >>> [member.label for member in bench.train()][:2]
-        ['snapshot-c01-s10', 'snapshot-c02-s20']
+        ['snapshot-c01-s3', 'snapshot-c02-s7']
     """
 
     def __init__(self, run: Run, data: Data | None = None) -> None:

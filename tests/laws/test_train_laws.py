@@ -123,7 +123,7 @@ def test_a_stop_on_request_loses_nothing(recipes, untouched, tmp_path):
     bench = start(recipes["digits"], tmp_path / "run")
     for count in (2, 1, 5, 7):
         steps = iter(range(count))
-        with pytest.raises(Interrupted, match="stopped .* after step"):
+        with pytest.raises(Interrupted, match=r"stopped .* after step"):
             bench.train(Watcher(stop=lambda steps=steps: next(steps, None) is None))
     bench.train()
     assert differing(tmp_path / "run", expected) == []

@@ -218,3 +218,13 @@ def test_a_probe_is_never_larger_than_what_there_is(tmp_path):
     assert len(train) == 397
     assert len(bench.split(PROBE)) == 397
     assert bench.split(PROBE).targets_N.bincount().equal(train.targets_N.bincount())
+
+
+def test_what_was_chosen_on_the_scored_examples_is_marked(bench):
+    fit = bench.predict("test", bench.members())
+    score = bench.predict("val", bench.members())
+    labels = fit.labels[:1]
+    for chosen_on, marked in (("val", True), ("test", False), (None, False)):
+        predictor = Predictor("p", "g", "soup", labels, chosen_on=chosen_on)
+        note = judge(predictor, fit, score).row["note"]
+        assert note.endswith("optimistic") == marked

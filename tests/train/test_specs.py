@@ -17,8 +17,16 @@ SPEC = TypeAdapter(ScheduleSpec)
 
 @pytest.mark.parametrize(
     ("length", "expected"),
-    [(7, 7), ("10%", 50), ("2 epochs", 40), ("1 epoch", 20), ("300 steps", 300)]
-    + [("0.5 epochs", 10), (" 12.5 % ", 62), ("1 step", 1)],
+    [
+        (7, 7),
+        ("10%", 50),
+        ("2 epochs", 40),
+        ("1 epoch", 20),
+        ("300 steps", 300),
+        ("0.5 epochs", 10),
+        (" 12.5 % ", 62),
+        ("1 step", 1),
+    ],
 )
 def test_lengths(length, expected):
     assert steps_of(length, total=500, per_epoch=20) == expected

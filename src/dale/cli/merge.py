@@ -1,11 +1,14 @@
 """``dale merge``: many members, one network."""
 
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from dale.cli import app
 from dale.cli.common import JSON, RUN, count, number, out, percent, show_json, table
+
+if TYPE_CHECKING:
+    from dale.store import Member
 
 
 @app.command()
@@ -73,22 +76,24 @@ def merge(
             }
         )
         return
-    decisions = made.details.get("decisions", [])
-    if decisions:
-        rows = [
-            [
-                d["label"],
-                number(d["score_alone"]),
-                number(d["score_with"]),
-                "kept" if d["kept"] else "left out",
-                d["reason"],
-            ]
-            for d in decisions
-        ]
-        columns = ["candidate", "alone", "in the soup", "", "why"]
-        climbed = made.details["score"]
-        table(f"{climbed} on validation examples", columns, rows)
+    _show_decisions(made)
     out.print(
         f"{made.label}: mean of {count(len(made.parents), 'member')}, validation error "
         f"{percent(made.scores['val_error'])} %"
     )
+
+
+def _show_decisions(made: "Member") -> None:
+    rows = [
+        [
+            decision["label"],
+            number(decision["score_alone"]),
+            number(decision["score_with"]),
+            "kept" if decision["kept"] else "left out",
+            decision["reason"],
+        ]
+        for decision in made.details.get("decisions", [])
+    ]
+    if rows:
+        columns = ["candidate", "alone", "in the soup", "", "why"]
+        table(f"{made.details['score']} on validation examples", columns, rows)

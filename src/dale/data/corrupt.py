@@ -184,7 +184,7 @@ CORRUPTIONS = {
         jpeg, (80, 65, 58, 50, 40), "quality, of 95 at best", False, _CIFAR_C
     ),
     "rotation": Corruption(
-        rotation, (10, 20, 30, 45, 60), "degrees, to either side", True, "dale's own"
+        rotation, (8, 16, 24, 32, 40), "degrees, to either side", True, "dale's own"
     ),
     "translation": Corruption(
         translation,
@@ -227,8 +227,8 @@ def corruption(name: str, severity: int = 3, high: float | None = None) -> Augme
 
     Example:
         >>> images = torch.full((1, 1, 4, 4), 100, dtype=torch.uint8)
-        >>> corruption("brightness", 5)(images, torch.Generator())[0, 0, 0].tolist()
-        [176, 176, 176, 176]
+        >>> corruption("brightness", 4)(images, torch.Generator())[0, 0, 0].tolist()
+        [151, 151, 151, 151]
 
     Reference:
         D. Hendrycks, T. Dietterich, Benchmarking Neural Network Robustness to Common

@@ -36,10 +36,10 @@ def resample_priors(
             for and does not occur.
 
     Example:
-        >>> targets = torch.tensor([0, 0, 0, 0, 1, 1])
+        >>> targets = torch.tensor([0, 0, 0, 0, 1, 1, 1])
         >>> chosen = resample_priors(targets, [0.25, 0.75], torch.Generator())
         >>> targets[chosen].tolist()
-        [0, 1, 1]
+        [0, 1, 1, 1]
     """
     shares = _shares(priors_C)
     if len(targets_N) and not 0 <= int(targets_N.min()) <= int(targets_N.max()) < len(

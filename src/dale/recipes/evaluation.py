@@ -47,6 +47,7 @@ class Predictor:
         combine: How their predictions are pooled.
         weights: Of the members in the pool, or None for equal ones.
         note: Anything a reader should know.
+        chosen_on: Split that its members were chosen on, if they were.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Predictor:
     combine: str = "mean_probability"
     weights: tuple[float, ...] | None = None
     note: str = ""
+    chosen_on: str | None = None
 
     def logits(self, predictions: Predictions) -> Tensor:
         """Its logits ``[N, C]`` on a split, from the members' predictions."""
@@ -120,9 +122,17 @@ def predictors(
             title = f"{_FUSED.get(member.how, member.how)} of {member.group}"
             if member.label != f"{member.how}-of-{member.group}":
                 title = member.label
-            note = f"mean of {len(member.parents)} members"
-            label = (member.label,)
-            found.append(Predictor(title, member.group, "soup", label, note=note))
+            parents = len(member.parents)
+            found.append(
+                Predictor(
+                    title,
+                    member.group,
+                    "soup",
+                    (member.label,),
+                    note=f"mean of {parents} member{'' if parents == 1 else 's'}",
+                    chosen_on="val" if member.how == "greedy_soup" else None,
+                )
+            )
     return [*found, *extra]
 
 
@@ -147,6 +157,9 @@ def judge(predictor: Predictor, fit: Predictions, score: Predictions) -> Judged:
     before = reliability(raw_NC, targets_N)
     after = reliability(calibrated_NC, targets_N)
     interval = bootstrap(error, raw_NC, targets_N, n=_RESAMPLES)
+    note = predictor.note
+    if predictor.chosen_on == score.split:
+        note = f"{note}; chosen on these very examples: optimistic".lstrip("; ")
     row = {
         "name": predictor.name,
         "group": predictor.group,
@@ -162,7 +175,7 @@ def judge(predictor: Predictor, fit: Predictions, score: Predictions) -> Judged:
         "temperature": temperature.value,
         "nll_calibrated": nll(calibrated_NC, targets_N),
         "ece_calibrated": ece(calibrated_NC, targets_N),
-        "note": predictor.note,
+        "note": note,
     }
     return Judged(predictor, row, before, after)
 
@@ -253,6 +266,7 @@ def chosen_pools(bench: Workbench) -> list[Predictor]:
             combine=entry["combine"],
             weights=tuple(entry["weights"]) if entry["weights"] else None,
             note=entry["note"],
+            chosen_on=entry["chosen_on"],
         )
         for entry in stored["ensembles"]
     ]

@@ -71,6 +71,7 @@ def pool(
         "combine": combine,
         "weights": None if share is None else list(share),
         "note": note,
+        "chosen_on": "val" if choose == "greedy" else None,
     }
     with bench.run.lock():
         stored = bench.run.read_result("ensembles") or {"ensembles": []}

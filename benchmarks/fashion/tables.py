@@ -37,7 +37,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"Model: dale's convnet, {facts['parameters']:,} parameters; batches of "
         f"{facts['batch']}, SGD with Nesterov momentum 0.9, weight decay 0.0005. "
         f"{facts['validation']:,} validation images choose the settings and fit the "
-        "temperatures; the 10,000 test images are used once, for the figures.",
+        "temperatures; the 10,000 test images give the figures and decide nothing.",
         "",
         EPIGRAPH,
     ]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import reference.calibrate as slow
-from cases.metrics import PROBLEMS, Problem, sampled
+from cases.metrics import Problem, sampled
 from dale.calibrate import (
     CALIBRATORS,
     choose_strength,
@@ -17,8 +17,6 @@ from dale.calibrate import (
     fit_temperature,
     fit_vector,
 )
-from dale.calibrate.fitted import log_odds, log_probs
-from dale.calibrate.newton import Local, minimise
 from dale.errors import InputError
 from dale.metrics import check, nll
 
@@ -284,20 +282,6 @@ def test_the_size_of_the_blocks_does_not_matter(name, monkeypatch):
         assert torch.allclose(value, whole.tensors()[key], atol=1e-5)
 
 
-@pytest.mark.parametrize("problem", PROBLEMS[:6], ids=str)
-def test_log_odds_and_log_probs_equal_the_slow_twin(problem):
-    ours = log_odds(problem.logits_NC, 1.3).numpy()
-    assert np.allclose(ours, slow.log_odds(problem.logits_NC, 1.3), atol=1e-9)
-    ours = log_probs(problem.logits_NC, 1.3).numpy()
-    assert np.allclose(ours, slow.log_probs(problem.logits_NC, 1.3), atol=1e-12)
-
-
-def test_log_odds_do_not_saturate_where_the_probability_is_1():
-    logits = torch.tensor([[60.0, 0.0], [0.0, 80.0]])
-    expected = torch.tensor([[60.0, -60.0], [-80.0, 80.0]]).double()
-    assert torch.equal(log_odds(logits, 1.0), expected)
-
-
 def test_a_strength_is_chosen_by_its_cross_fitted_loss():
     problem = sampled(100, 3, 3)
     data, tried = (problem.logits_NC, problem.targets_N), (1.0, 1e5)
@@ -318,23 +302,3 @@ def test_a_strength_is_chosen_by_its_cross_fitted_loss():
 def test_impossible_strengths_are_refused(fit, value):
     with pytest.raises(InputError, match="ridge: expected a finite number > 0, got"):
         fit(torch.zeros(2, 2), torch.tensor([0, 1]), ridge=value)
-
-
-def test_newton_steps_are_damped_where_a_full_step_would_overshoot():
-    # from 3 the full Newton step for log cosh lands at -198
-    def local(x):
-        tanh = float(x.tanh())
-        return Local(float(x.cosh().log()), x.tanh(), x.new_full((1, 1), 1 - tanh**2))
-
-    found = minimise(local, torch.tensor([3.0], dtype=torch.float64))
-    assert float(found) == pytest.approx(0, abs=1e-9)
-
-
-def test_newton_survives_a_direction_without_curvature():
-    def local(x):
-        gradient = torch.stack([2 * (x[0] - 1), 0 * x[1]])
-        hessian = torch.tensor([[2.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
-        return Local(float((x[0] - 1) ** 2), gradient, hessian)
-
-    found = minimise(local, torch.tensor([4.0, 7.0], dtype=torch.float64))
-    assert torch.allclose(found, torch.tensor([1.0, 7.0]).double())

@@ -10,7 +10,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from dale.calibrate.calibrator import Calibrator, check_number
@@ -85,6 +84,9 @@ def fit_dirichlet(
         intercept regularisation). Theirs leaves the diagonal free, penalises b
         itself, and its penalty does not fade with N.
     """
+    # SciPy's minimisers take a while to import, and few fits need them
+    from scipy.optimize import minimize
+
     check_number("off_diagonal", off_diagonal)
     check_number("ridge", ridge)
     logits_NC, targets_N = checked(logits_NC, targets_N)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -61,6 +60,9 @@ def fit_joint(
         X. Wu, M. Gales, 2021, as for `pool_then_calibrate`, weigh and calibrate the
         members; that both are fitted at once by one loss is ours.
     """
+    # SciPy's minimisers take a while to import, and few fits need them
+    from scipy.optimize import minimize
+
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
         raise InputError(f"max_steps: expected an integer >= 1, got {max_steps!r}")
     # -inf times a derivative of 0 is NaN; a probability of e^-1e30 is as good as 0

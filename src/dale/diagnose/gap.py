@@ -17,13 +17,13 @@ _HEADLINE = {
 _ADVICE = {
     "overfits": (
         "More updates on the same examples buy little, and what members get wrong "
-        "differs: spend the budget on several members (snapshots) and pool them. "
-        "Augmentation or more examples would help a single network too."
+        "differs: spend the budget on several members (snapshots or short cycles) and "
+        "pool them. Augmentation or more examples would help a single network too."
     ),
     "underfits": (
         "The budget or the capacity is what limits it: one long run usually beats "
         "several short cycles. Train longer or take a larger network before "
-        "splitting the budget; averaging the tail (SWA) costs nothing."
+        "splitting the budget."
     ),
     "balanced": (
         "One long run and snapshots should come close: compare them on validation "

@@ -3,8 +3,8 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dale.errors import DiskError
@@ -44,7 +44,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     temporary: Path | None = None
+    outcome = "nothing was lost"
     try:
+        if path.exists():
+            outcome = "the previous content is intact"
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL
@@ -56,14 +59,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, _MODE)
         os.replace(temporary, path)
         temporary = None
+        outcome = "the new content is there, but a power cut may still undo it"
         _flush(path.parent)
     except Exception as error:
         reason = _refusal(error)
         if reason is None:
             raise
-        raise DiskError(
-            f"could not write {path}: {reason}; the previous content is intact"
-        ) from error
+        raise DiskError(f"could not write {path}: {reason}; {outcome}") from error
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -81,6 +83,32 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace a text file atomically (UTF-8). Raises as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_together(texts: Mapping[Path, str]) -> None:
+    """Replace text files that belong together: all are written before any is renamed.
+
+    A disk that is too full for one of them leaves every one as it was.
+
+    Args:
+        texts: Files and what they shall hold (UTF-8).
+
+    Raises:
+        DiskError: The disk refuses a write.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> write_together({folder / "a.txt": "one", folder / "b.txt": "two"})
+        >>> sorted(path.name for path in folder.iterdir())
+        ['a.txt', 'b.txt']
+    """
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            temporary = stack.enter_context(replacing(path))
+            temporary.write_text(text, encoding="utf-8")
+            # a full disk may be noticed only now, and must be before the renames
+            _flush(temporary)
 
 
 def _flush(path: Path) -> None:

@@ -14,6 +14,24 @@ from dale.recipes import Workbench, start
 from dale.store import Run
 from dale.train import Watcher
 
+COLOUR = """
+import torch
+
+def make():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(220, 3, 12, 12, generator=generator)
+    targets = torch.arange(220) % 3
+    return {"train": (inputs, targets)}
+"""
+
+SWA_RECIPE = """
+data: {source: factory, function: "FILE:make"}
+model: {name: convnet, width: 4}
+epochs: 2
+batch: 16
+strategies: [{name: swa, start: 50%, every: 1}]
+"""
+
 
 class Untouched(dict):
     """Bytes of whole runs; too long to be printed when an example fails."""
@@ -148,3 +166,16 @@ def test_how_often_states_are_saved_does_not_matter(recipes, untouched, tmp_path
     assert members
     for name in [*members, "log.jsonl", "population.json"]:
         assert found[name] == expected[name]
+
+
+@pytest.mark.parametrize("stop", [3, 11, 14, 17])
+def test_an_average_resumed_in_its_tail_is_the_same(stop, tmp_path):
+    """Three channels: their convolutions sum in the order of the memory format."""
+    (tmp_path / "colour.py").write_text(COLOUR)
+    recipe = SWA_RECIPE.replace("FILE", str(tmp_path / "colour.py"))
+    whole = start(recipe, tmp_path / "whole").train()
+    bench = start(recipe, tmp_path / "stopped")
+    steps = iter(range(stop))
+    with pytest.raises(Interrupted):
+        bench.train(Watcher(stop=lambda: next(steps, None) is None))
+    assert [m.digest for m in bench.train()] == [m.digest for m in whole]

@@ -157,7 +157,8 @@ def settled(
         for part, labels in blocks(logits_NC, targets_N)
     ]
     after = float(torch.cat(parts).mean())
-    if after < base.nll_after - _GAIN:
+    # at the low bound every map that sharpens without limit would seem to gain
+    if base.at_bound != "low" and after < base.nll_after - _GAIN:
         return replace(fitted, facts=replace(start, nll_after=after))
     return replace(fitted, facts=replace(start, fallback=True))
 

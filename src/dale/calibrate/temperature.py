@@ -30,7 +30,7 @@ class Temperature:
         nll_after: The same at ``value``; never larger.
         at_bound: ``low`` or ``high`` where the NLL was still falling at the smallest
             or largest T that is tried, so that no finite optimum exists in the range;
-            None otherwise.
+            None otherwise. At ``low`` the value is 1.
         n: Number of examples it was fitted to.
 
     Example:
@@ -79,8 +79,8 @@ class Temperature:
         )
         if self.at_bound == "low":
             text += (
-                "; no optimum: the NLL still falls at the lowest temperature tried, "
-                "as it does when every target has the largest logit"
+                "; left as it is: the NLL falls all the way to temperature 0, as it "
+                "does when every target has the largest logit"
             )
         if self.at_bound == "high":
             text += (
@@ -127,8 +127,11 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     lower one, which classes masked by a huge negative logit do not disturb), widened
     where needed to contain T = 1. So the units of the logits do not matter:
     multiplying them by s multiplies an optimal T by s. Where the NLL keeps falling up
-    to a bound, the bound is returned and flagged in ``at_bound``. If every row is
-    constant, no temperature changes anything and T is 1.
+    to the upper bound, that is returned and flagged in ``at_bound``. Where it keeps
+    falling towards 0, as when every target has the largest logit, the examples set
+    no limit to the confidence: T stays 1, flagged too, since the lowest temperature
+    would make the first mistake on other examples cost thousands of nats. If every
+    row is constant, no temperature changes anything and T is 1.
 
     Memory beyond the inputs stays bounded: rows are widened to float64 in blocks.
 
@@ -170,7 +173,8 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     b, at_bound = _minimiser(derivatives, low, high)
     value = scale / b
     after = _nll_at(logits_NC, targets_N, value)
-    if after > before:  # by rounding alone: T = 1 lies in the range
+    # no example says how sure to be at most, or rounding alone: T = 1 lies in the range
+    if at_bound == "low" or after > before:
         value, after = 1.0, before
     return Temperature(value, before, after, at_bound, count)
 

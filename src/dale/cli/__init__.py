@@ -1,11 +1,14 @@
 """The command line: ``dale VERB RUN [options]``."""
 
+import signal
 import sys
 from typing import Any
 
 import typer
 
 from dale.errors import DaleError
+
+_STOPPED = 130
 
 app = typer.Typer(
     name="dale",
@@ -33,22 +36,29 @@ def main() -> None:
     from dale.cli import verbs  # noqa: F401 - each file adds its verb to the app
     from dale.cli.common import complain, fail
 
+    signal.signal(signal.SIGTERM, _stop)
     try:
         code = app(prog_name="dale", standalone_mode=False)
+        if code == _STOPPED:  # typer's word for Ctrl-C, which says nothing itself
+            complain("stopped; nothing was lost")
     except DaleError as error:
         code = fail(error)
     except BrokenPipeError:
         code = 0
     except OSError as error:
         code = complain(f"{error.filename or 'input'}: {error.strerror or error}")
-    except typer.Abort:
-        code = complain("stopped", 130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = complain("stopped; nothing was lost", _STOPPED)
     except Exception as error:
         # typer's own errors, wherever this version of it keeps their class
         if not hasattr(error, "format_message"):
             raise
         code = _misused(error)
     sys.exit(code or 0)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _misused(error: Any) -> int:

@@ -135,6 +135,9 @@ def results_table(rows: Sequence[Mapping[str, Any]], split: str, fitted: str) ->
     ]
     n = rows[0]["n"] if rows else 0
     table(f"{split}, {n} examples; T fitted on {fitted}", columns, cells, best)
+    for row in rows:
+        if row["note"] and row["kind"] != "soup":
+            out.print(f"{row['name']}: {row['note']}")
 
 
 @contextmanager

@@ -62,5 +62,3 @@ def ensemble(
         return
     results_table([row], split, "val")
     out.print(f"members: {', '.join(row['labels'])}")
-    if row["note"]:
-        out.print(row["note"])

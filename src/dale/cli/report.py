@@ -36,7 +36,7 @@ def write_report(bench: "Workbench", output: Path | None = None) -> Path:
     """Render a run's report and put the document beside it."""
     import json
 
-    from dale.files import write_text
+    from dale.files import write_together
     from dale.report import gather, render
     from dale.store import finite
 
@@ -44,6 +44,7 @@ def write_report(bench: "Workbench", output: Path | None = None) -> Path:
     examples = len(bench.data.splits["train"])
     document = finite(gather(bench.run, bench.recipe, examples, evaluation))
     folder = output or bench.run.folder / "report"
-    write_text(folder / "report.json", json.dumps(document, indent=1) + "\n")
-    write_text(folder / "index.html", render(document))
-    return folder / "index.html"
+    page = folder / "index.html"
+    numbers = json.dumps(document, indent=1) + "\n"
+    write_together({folder / "report.json": numbers, page: render(document)})
+    return page

@@ -77,9 +77,15 @@ def as_targets(values: Any, where: str, count: int) -> Tensor:
         >>> as_targets(np.array([0, 2], np.uint8), "y_train", 2)
         tensor([0, 2])
     """
-    tensor = _real(values, where)
+    tensor = _real(values, where, "integer classes")
     if tensor.is_floating_point() or tensor.dtype == torch.bool:
-        raise DataError(f"{where} has type {tensor.dtype}; expected integer classes")
+        hint = ""
+        if tensor.is_floating_point() and torch.equal(tensor, tensor.round()):
+            cast = ".long()" if isinstance(values, Tensor) else ".astype(int)"
+            hint = f" (all are whole numbers: convert with {cast})"
+        raise DataError(
+            f"{where} has type {tensor.dtype}; expected integer classes{hint}"
+        )
     if tuple(tensor.shape) != (count,):
         raise DataError(
             f"{where} has shape {tuple(tensor.shape)}; expected ({count},), one class "
@@ -91,18 +97,19 @@ def as_targets(values: Any, where: str, count: int) -> Tensor:
     return targets_N
 
 
-def _real(values: Any, where: str) -> Tensor:
+def _real(values: Any, where: str, expected: str = "real numbers") -> Tensor:
     if isinstance(values, Tensor):
         tensor = values.detach().cpu()
     else:
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":
-            raise DataError(f"{where} has type {array.dtype}; expected real numbers")
+            kind = {"U": "text", "S": "bytes"}.get(array.dtype.kind, array.dtype)
+            raise DataError(f"{where} has type {kind}; expected {expected}")
         # torch takes native byte order, forward strides and memory it may write to
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
         tensor = torch.from_numpy(np.require(native, requirements=["C", "W"]))
     if tensor.is_complex():
-        raise DataError(f"{where} has type {tensor.dtype}; expected real numbers")
+        raise DataError(f"{where} has type {tensor.dtype}; expected {expected}")
     return tensor
 
 

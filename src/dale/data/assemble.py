@@ -44,8 +44,8 @@ def assemble(
         name: Of the source, for messages.
         parts: ``"train"`` and perhaps ``"val"`` and ``"test"``. A missing one is taken
             from the training part by `make_splits`, test before val.
-        class_names: One for each class; without them the classes are numbered up to
-            the largest in training.
+        class_names: One for each class, all different; without them the classes are
+            numbered up to the largest in training.
         val: Size of a made validation split: a number of examples or a share.
         test: The same for the test split.
         train_limit: Keep this many training examples, stratified.
@@ -56,7 +56,7 @@ def assemble(
 
     Raises:
         DataError: There is no training part, shapes differ, or a class is out of
-            range or missing in training.
+            range or has no training example, given or left.
 
     Example:
         >>> reader = ArrayReader(torch.arange(20.0).reshape(20, 1))
@@ -69,17 +69,20 @@ def assemble(
     train = parts["train"]
     sizes = {"test": test, "val": val}
     missing = {key: size for key, size in sizes.items() if key not in parts}
+    targets = {key: part.targets_N for key, part in parts.items()}
+    names = _class_names(name, targets, class_names)
     rows = make_splits(train.targets_N, missing, seed)
+    _check_left(name, names, train.targets_N, rows["train"], " and ".join(missing))
     if train_limit is not None:
         rows["train"] = _kept(name, train.targets_N, rows["train"], train_limit, seed)
+        cause = f"train_limit {train_limit}"
+        _check_left(name, names, train.targets_N, rows["train"], cause)
     scaling = Scaling(train.reader, rows["train"])
     splits = {}
     for key in SPLITS:
         part = parts.get(key, train)
         rows_N = rows.get(key, torch.arange(len(part.targets_N)))
         splits[key] = Examples(part.reader, rows_N, part.targets_N[rows_N], scaling)
-    targets = {key: split.targets_N for key, split in splits.items()}
-    names = _class_names(name, targets, class_names)
     return Data(name, train.reader.shape, len(names), names, splits)
 
 
@@ -144,21 +147,70 @@ def _kept(
     return rows_N[make_splits(targets_N[rows_N], {"kept": limit}, seed)["kept"]]
 
 
+def check_classes(name: str, targets_N: Tensor, classes: int | None = None) -> int:
+    """The number of classes, each of which must have a training example.
+
+    Args:
+        name: Of the data set, for messages.
+        targets_N: Of the training examples, >= 0.
+        classes: How many there should be; None for the largest target + 1.
+
+    Returns:
+        The number of classes C.
+
+    Raises:
+        DataError: A class in [0, C) has no example, or a target is C or larger.
+
+    Example:
+        >>> check_classes("numbers", torch.tensor([0, 2, 1]))
+        3
+    """
+    # compared as they are found: numbering up to a stray label may not fit in memory
+    found = targets_N.unique().tolist()
+    count = classes or found[-1] + 1
+    if found[-1] >= count:
+        raise DataError(
+            f"{name}: train has class {found[-1]}; expected 0 to {count - 1}"
+        )
+    if len(found) < count:
+        lacking = next((c for c, target in enumerate(found) if c != target), len(found))
+        raise DataError(
+            f"{name}: class {lacking} has no training example, where targets go from "
+            f"{found[0]} to {found[-1]}; expected classes 0 to C-1, each with at least "
+            "one training example"
+        )
+    return count
+
+
 def _class_names(
     name: str, targets: Mapping[str, Tensor], given: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     known = set(targets["train"].unique().tolist())
-    names = given or tuple(map(str, range(max(known) + 1)))
+    count = len(given) if given else max(known) + 1
     for key, targets_N in targets.items():
         found = set(targets_N.unique().tolist())
-        strange = sorted(c for c in found if not 0 <= c < len(names))
+        strange = sorted(c for c in found if not 0 <= c < count)
         if strange:
             raise DataError(
-                f"{name}: {key} has class {strange[0]}; expected 0 to {len(names) - 1}"
+                f"{name}: {key} has class {strange[0]}; expected 0 to {count - 1}"
             )
         unseen = sorted(found - known)
         if unseen:
+            label = given[unseen[0]] if given else str(unseen[0])
+            raise DataError(f"{name}: {key} has class {label!r}, which train lacks")
+    check_classes(name, targets["train"], count)
+    return given or tuple(map(str, range(count)))
+
+
+def _check_left(
+    name: str, names: tuple[str, ...], targets_N: Tensor, rows_N: Tensor, cause: str
+) -> None:
+    """Raise where what is left for training lacks a class."""
+    left = set(targets_N[rows_N].unique().tolist())
+    for target, label in enumerate(names):
+        if target not in left:
             raise DataError(
-                f"{name}: {key} has class {names[unseen[0]]!r}, which train lacks"
+                f"{name}: {cause} leaves class {label!r} without a training example, "
+                f"{len(rows_N)} of {len(targets_N)} being left; expected at least one "
+                f"for each of the {len(names)} classes"
             )
-    return names

@@ -66,7 +66,7 @@ class Data:
         name: Of the source.
         shape: One input's shape: ``(C, H, W)`` or ``(F,)``.
         classes: Number of classes, at least 2.
-        class_names: One for each class, in the order of the targets.
+        class_names: One for each class, in the order of the targets; all different.
         splits: ``"train"``, ``"val"`` and ``"test"``; read-only.
 
     Example:
@@ -93,5 +93,11 @@ class Data:
                 f"{self.name}: {self.classes} classes with {len(self.class_names)} "
                 "names; expected at least 2 classes and a name for each"
             )
+        for name in self.class_names:
+            if self.class_names.count(name) > 1:
+                raise DataError(
+                    f"{self.name}: class_names has {name!r} more than once; expected "
+                    "different names"
+                )
         ordered = {name: self.splits[name] for name in SPLITS}
         object.__setattr__(self, "splits", MappingProxyType(ordered))

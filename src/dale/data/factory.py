@@ -7,7 +7,7 @@ import torch
 
 from dale import factories
 from dale.data.arrays import Layout, as_inputs, as_targets
-from dale.data.assemble import Part, assemble
+from dale.data.assemble import Part, assemble, check_classes
 from dale.data.data import Data
 from dale.data.readers import ArrayReader, DatasetReader, read_item
 from dale.errors import DataError
@@ -57,6 +57,7 @@ def factory(
     """
     made = factories.call(function, args or {}, error=DataError)
     if isinstance(made, Data):
+        check_classes(function, made.splits["train"].targets_N, made.classes)
         return made
     if not isinstance(made, Mapping):
         raise DataError(

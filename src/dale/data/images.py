@@ -1,5 +1,6 @@
 """Folders of images, one folder for each class."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -39,7 +40,8 @@ def images(
 
     The classes are the folders in ``train`` in the order of their names. ``val`` may be
     called ``valid`` or ``validation``. A missing split is taken from the training
-    images. Files with other endings and hidden files are passed over.
+    images. Files with other endings and what is hidden are passed over; an image that
+    lies anywhere else than in a class folder itself is refused.
 
     Files are decoded by Pillow when batches ask for them, turned upright as their EXIF
     data say, and scaled with an anti-aliasing bilinear filter.
@@ -63,9 +65,9 @@ def images(
         A data set of shape ``(3, H, W)`` or ``(1, H, W)`` with raw bytes.
 
     Raises:
-        DataError: A folder is missing or has no classes, a class has no images, a file
-            is no image, sizes differ and none was given, or another split has a class
-            that training lacks.
+        DataError: A folder is missing or has no classes, a class has no images, an
+            image lies in another place or cannot be read, sizes differ and none was
+            given, or another split has a class that training lacks.
 
     Example:
         >>> images("nowhere")
@@ -77,6 +79,8 @@ def images(
         raise DataError(f"no folder {path}")
     if fit not in ("crop", "stretch"):
         raise DataError(f"fit is {fit!r}; expected 'crop' or 'stretch'")
+    if memory_mb < 0:
+        raise DataError(f"memory_mb is {memory_mb}; expected 0 or more")
     found = _splits(folder)
     names = tuple(found["train"])
     for split, files in found.items():
@@ -111,20 +115,46 @@ def _splits(folder: Path) -> dict[str, Files]:
 
 
 def _files(folder: Path) -> Files:
-    files = {}
+    files: Files = {}
+    strays = _images(folder, os.listdir(folder))
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not entry.is_dir() or entry.name.startswith("."):
-            continue
-        files[entry.name] = sorted(
-            path
-            for path in entry.iterdir()
-            if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+        if entry.is_dir() and not entry.name.startswith("."):
+            files[entry.name], deeper = _walked(entry)
+            strays += deeper
+    if strays:
+        more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
+        verb = "lie" if more else "lies"
+        raise DataError(
+            f"{strays[0]}{more} {verb} in no class folder; expected "
+            f"{folder}/<class>/<image>, without folders inside a class"
         )
-        if not files[entry.name]:
-            raise DataError(f"{entry} has no images ({' '.join(sorted(_ENDINGS))})")
+    for name, paths in files.items():
+        if not paths:
+            endings = " ".join(sorted(_ENDINGS))
+            raise DataError(f"{folder / name} has no images ({endings})")
     if not files:
         raise DataError(f"{folder} has no class folders; expected one for each class")
     return files
+
+
+def _walked(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Images in a folder itself, and those in folders inside it."""
+    own: list[Path] = []
+    deeper: list[Path] = []
+    for place, inside, names in os.walk(folder):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        found = own if Path(place) == folder else deeper
+        found += _images(Path(place), names)
+    return own, deeper
+
+
+def _images(folder: Path, names: list[str]) -> list[Path]:
+    """Those of a folder's entries that are image files by their names, sorted."""
+    return sorted(
+        folder / name
+        for name in names
+        if Path(name).suffix.lower() in _ENDINGS and not name.startswith(".")
+    )
 
 
 def _size(
@@ -141,9 +171,13 @@ def _size(
                     "use"
                 )
         return headers[first][0]
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or min(sides) < 1:
-        raise DataError(f"size is {size!r}; expected a height and a width in pixels")
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    whole = all(isinstance(side, int) and side > 0 for side in sides)
+    if len(sides) != 2 or not whole:
+        raise DataError(
+            f"size is {size!r}; expected a whole number or a pair of them, height and "
+            "width in pixels"
+        )
     return sides[0], sides[1]
 
 

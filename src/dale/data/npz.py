@@ -1,5 +1,6 @@
 """NumPy archives."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -86,8 +87,25 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise DataError(f"{path} holds one array; expected a .npz archive")
-            return {key: archive[key] for key in archive.files}
+            return {key: _array(archive, key, path) for key in archive.files}
     except DataError:
         raise
     except (OSError, ValueError, EOFError, BadZipFile) as cause:
-        raise DataError(f"cannot read {path}: {one_line(cause)}") from cause
+        why = "it is no NumPy archive" if _pickled(cause) else one_line(cause)
+        raise DataError(f"cannot read {path}: {why}") from cause
+
+
+def _array(archive: Mapping[str, np.ndarray], key: str, path: Path) -> np.ndarray:
+    try:
+        return archive[key]
+    except ValueError as cause:
+        if not _pickled(cause):
+            raise
+        raise DataError(
+            f"{path}: {key} holds Python objects; expected an array of numbers"
+        ) from cause
+
+
+def _pickled(cause: Exception) -> bool:
+    """Whether NumPy advises to unpickle, which runs whatever code the file holds."""
+    return "allow_pickle" in str(cause)

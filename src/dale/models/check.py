@@ -17,14 +17,19 @@ def check_output(model: nn.Module, shape: tuple[int, ...], classes: int) -> None
     Two zero inputs are run in evaluation mode, without gradients. The mode of every
     part, the weights, the buffers and torch's generators are afterwards as before.
 
+    Rows that are >= 0 and sum to 1 within 1e-4 are taken for probabilities where two
+    inputs that differ from each other and from zero give such rows as well. That four
+    rows of logits do so by chance is next to impossible.
+
     Args:
-        model: On any device, with parameters of any floating type.
+        model: On any device, with float32 parameters.
         shape: One input's shape.
         classes: Number of classes C.
 
     Raises:
-        ModelError: The model fails on such inputs, or what it returns is not a
-            floating tensor of shape ``(2, C)`` without NaN and infinity.
+        ModelError: A parameter is not float32; the model fails on such inputs; or what
+            it returns is not a float32 tensor of shape ``(2, C)`` without NaN and
+            infinity, or holds probabilities.
 
     Example:
         >>> check_output(nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), (1, 8, 8), 10)
@@ -38,25 +43,23 @@ def check_output(model: nn.Module, shape: tuple[int, ...], classes: int) -> None
             f"the model's parameters {', '.join(lazy)} have no shape yet; run it once "
             "on an example first"
         )
-    given = f"two inputs of shape {tuple(shape)}"
-    try:
-        logits_NC = _zeros_through(model, shape)
-    except Exception as cause:
-        raise ModelError(f"the model fails on {given}: {one_line(cause)}") from cause
-    if not isinstance(logits_NC, Tensor):
-        kind = type(logits_NC).__name__
-        raise ModelError(f"the model returned {kind}; expected a tensor of logits")
-    if tuple(logits_NC.shape) != (2, classes):
+    for name, value in model.named_parameters():
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise ModelError(
+                f"the model's parameter {name} has type {value.dtype}; expected "
+                "torch.float32, the type of the inputs (convert with .float())"
+            )
+    zeros = torch.zeros(2, *shape)
+    if not _probabilities(_logits(model, zeros, classes)):
+        return
+    # the second input is the first reversed, doubled and turned around
+    wave = torch.arange(1, zeros[0].numel() + 1).sin().reshape(tuple(shape))
+    others = torch.stack([wave, -2 * wave.flatten().flip(0).reshape(wave.shape)])
+    if _probabilities(_logits(model, others, classes)):
         raise ModelError(
-            f"the model returned shape {tuple(logits_NC.shape)}; expected "
-            f"{(2, classes)}, one logit per class for {given}"
+            "the model returns probabilities; expected logits (leave out the last "
+            "softmax)"
         )
-    if not logits_NC.is_floating_point():
-        raise ModelError(
-            f"the model returned {logits_NC.dtype}; expected floating-point logits"
-        )
-    if not logits_NC.isfinite().all():
-        raise ModelError(f"the model returned NaN or infinite logits for {given}")
 
 
 def count_parameters(model: nn.Module, trainable: bool = False) -> int:
@@ -80,13 +83,38 @@ def count_parameters(model: nn.Module, trainable: bool = False) -> int:
     )
 
 
-def _zeros_through(model: nn.Module, shape: tuple[int, ...]) -> object:
+def _logits(model: nn.Module, inputs: Tensor, classes: int) -> Tensor:
+    """What the model makes of two inputs, checked."""
+    given = f"two inputs of shape {tuple(inputs.shape[1:])}"
+    try:
+        logits_NC = _through(model, inputs)
+    except Exception as cause:
+        raise ModelError(f"the model fails on {given}: {one_line(cause)}") from cause
+    if not isinstance(logits_NC, Tensor):
+        kind = type(logits_NC).__name__
+        raise ModelError(f"the model returned {kind}; expected a tensor of logits")
+    if tuple(logits_NC.shape) != (2, classes):
+        raise ModelError(
+            f"the model returned shape {tuple(logits_NC.shape)}; expected "
+            f"{(2, classes)}, one logit per class for {given}"
+        )
+    if logits_NC.dtype != torch.float32:
+        raise ModelError(
+            f"the model returned {logits_NC.dtype}; expected logits of torch.float32"
+        )
+    if not logits_NC.isfinite().all():
+        raise ModelError(f"the model returned NaN or infinite logits for {given}")
+    return logits_NC
+
+
+def _probabilities(rows_NC: Tensor) -> bool:
+    sums_N = rows_NC.double().sum(dim=1)
+    return bool((rows_NC >= 0).all() and ((sums_N - 1).abs() <= 1e-4).all())
+
+
+def _through(model: nn.Module, inputs: Tensor) -> object:
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
-    inputs = (
-        torch.zeros(2, *shape)
-        if first is None
-        else torch.zeros(2, *shape, device=first.device, dtype=first.dtype)
-    )
+    inputs = inputs if first is None else inputs.to(first.device)
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     modes = [(part, part.training) for part in model.modules()]
     try:

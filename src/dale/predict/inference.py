@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dale.data import Split
 from dale.errors import ModelError
+from dale.factories import one_line
 from dale.store import Member, PredictionCache, Predictions, Run
 from dale.weights import load_into
 
@@ -44,7 +45,8 @@ def infer(module: nn.Module, split: Split, *, batch: int = 512) -> Tensor:
         float32 ``[N, C]`` on the CPU, in the split's order.
 
     Raises:
-        ModelError: The output is not one row of logits for each example.
+        ModelError: The network fails, or its output is not one row of logits for
+            each example.
 
     Example:
         >>> from dale.data import load
@@ -60,7 +62,7 @@ def infer(module: nn.Module, split: Split, *, batch: int = 512) -> Tensor:
     with evaluating(module):
         for start in range(0, len(split), batch):
             chosen = torch.arange(start, min(start + batch, len(split)))
-            logits = module(split.batch(chosen).to(device))
+            logits = _called(module, split.batch(chosen).to(device))
             if not isinstance(logits, Tensor) or logits.shape[:-1] != chosen.shape:
                 kind = type(logits).__name__
                 shape = tuple(logits.shape) if isinstance(logits, Tensor) else kind
@@ -70,6 +72,16 @@ def infer(module: nn.Module, split: Split, *, batch: int = 512) -> Tensor:
                 )
             found.append(logits.to("cpu", torch.float32))
     return torch.cat(found).clone()
+
+
+def _called(module: nn.Module, inputs: Tensor) -> object:
+    try:
+        return module(inputs)
+    except Exception as cause:
+        raise ModelError(
+            f"the model failed in evaluation mode on inputs of shape "
+            f"{tuple(inputs.shape)}: {one_line(cause)}"
+        ) from cause
 
 
 def predict(

@@ -86,7 +86,14 @@ def _predictors(bench: Workbench, names: Sequence[str] | None) -> list[Predictor
         if name in known:
             found.append(known[name])
             continue
-        member = bench.run.population.find(name)
+        try:
+            member = bench.run.population.find(name)
+        except InputError as error:
+            labels = [member.label for member in bench.run.population]
+            hint = nearest(name, [*known, *labels])
+            raise InputError(
+                f"no predictor or member named {name!r}; {hint}"
+            ) from error
         found.append(Predictor(member.label, member.group, "single", (member.label,)))
     return found
 

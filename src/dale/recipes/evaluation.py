@@ -160,6 +160,8 @@ def judge(predictor: Predictor, fit: Predictions, score: Predictions) -> Judged:
     note = predictor.note
     if predictor.chosen_on == score.split:
         note = f"{note}; chosen on these very examples: optimistic".lstrip("; ")
+    if temperature.at_bound is not None:
+        note = f"{note}; {fit.split} sets no temperature".lstrip("; ")
     row = {
         "name": predictor.name,
         "group": predictor.group,

@@ -55,7 +55,10 @@ def fuse(
     if len(members) < 2:
         raise InputError(f"{method} needs at least two members; got {len(members)}")
     if (weights is not None) != (method == "weighted"):
-        raise InputError("weights go with the method 'weighted', and only with it")
+        raise InputError(
+            "the method 'weighted' needs one weight for each member, and no other "
+            f"method takes any; got the method {method!r}"
+        )
     if weights is not None and len(weights) != len(members):
         raise InputError(
             f"{len(weights)} weights for {len(members)} members "

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from dale.ensemble import COMBINERS, greedy
 from dale.errors import InputError, nearest
-from dale.recipes.evaluation import Predictor, judge
+from dale.recipes.evaluation import Predictor, judge, predictors
 from dale.recipes.workbench import Workbench
 
 Choose = Literal["all", "greedy"]
@@ -60,6 +60,8 @@ def pool(
     share = None if weights is None else tuple(float(weight) for weight in weights)
     kind = "weighted" if share and choose == "all" else choose
     title = name or f"{kind} {combine.replace('_', ' ')} of {members[0].group}"
+    if any(p.name == title for p in predictors(bench.members())):
+        raise InputError(f"{title!r} is the name of another predictor; choose another")
     predictor = Predictor(
         title, members[0].group, "ensemble", chosen, combine, share, note
     )

@@ -9,7 +9,7 @@ from torch import nn
 
 from dale import data as sources
 from dale.data import Data, Split
-from dale.errors import InputError, LeakageError, nearest
+from dale.errors import InputError, LeakageError, RecipeError, nearest
 from dale.files import write_text
 from dale.keys import key
 from dale.metrics import error, nll
@@ -47,6 +47,18 @@ def scores(module: nn.Module, split: Split) -> dict[str, float]:
     }
 
 
+def _recipe(run: Run) -> Recipe:
+    try:
+        return parse_recipe(run.recipe, str(run.recipe_path))
+    except RecipeError as error:
+        if not run.recipe_altered:
+            raise
+        raise RecipeError(
+            f"{error}; {run.recipe_path} was altered since training began "
+            "(see inputs.json); restore it"
+        ) from error
+
+
 class Workbench:
     """Joins a run folder with the data and the architecture that its recipe names.
 
@@ -66,7 +78,7 @@ class Workbench:
 
     def __init__(self, run: Run, data: Data | None = None) -> None:
         self.run = run
-        self.recipe = parse_recipe(run.recipe, str(run.recipe_path))
+        self.recipe = _recipe(run)
         if data is not None:
             self.data = data
 

@@ -2,6 +2,7 @@
 
 from dale.store import sealed as sealed
 from dale.store.lock import writing as writing
+from dale.store.log import Log as Log
 from dale.store.population import Member as Member
 from dale.store.population import Population as Population
 from dale.store.predictions import PredictionCache as PredictionCache

@@ -122,7 +122,8 @@ class Population(Sequence[Member]):
         """Add a member: first its weights, then the list, each atomically.
 
         Appending the same weights under the same label again changes nothing, so an
-        append that was interrupted can simply be repeated.
+        append that was interrupted can simply be repeated; a file of weights that was
+        lost or damaged since is written again.
 
         Args:
             weights: Named tensors.
@@ -139,19 +140,29 @@ class Population(Sequence[Member]):
             InputError: The label is taken by other weights.
         """
         member = Member(label, w.digest(weights), how, group, **facts)
-        for known in self._members:
-            if known.label == label:
-                if known.digest == member.digest:
-                    return known
-                raise InputError(
-                    f"{self.folder}: a member named {label!r} exists with other "
-                    "weights; choose another label"
-                )
+        known = next((m for m in self._members if m.label == label), None)
+        if known is not None and known.digest != member.digest:
+            raise InputError(
+                f"{self.folder}: a member named {label!r} exists with other "
+                "weights; choose another label"
+            )
         if not self._intact(member):
             header = {"label": label, "how": how}
             w.save(self.path(member), weights, header, layout)
+        if known is not None:
+            return known
         self._write([*self._members, member])
         return member
+
+    def require(self, member: Member) -> None:
+        """Raise unless the file with a member's weights exists; it is not read.
+
+        Raises:
+            CorruptError: The file is missing.
+        """
+        path = self.path(member)
+        if not path.exists():
+            raise CorruptError(f"{path} is missing: it holds member {member.label!r}")
 
     def weights(self, member: Member) -> dict[str, Tensor]:
         """Load a member's weights and hold them against its digest.
@@ -159,9 +170,8 @@ class Population(Sequence[Member]):
         Raises:
             CorruptError: The file is missing, truncated or altered.
         """
+        self.require(member)
         path = self.path(member)
-        if not path.exists():
-            raise CorruptError(f"{path} is missing: it holds member {member.label!r}")
         weights, _ = w.load(path, verify=False)
         if w.digest(weights) != member.digest:
             raise CorruptError(

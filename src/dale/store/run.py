@@ -14,6 +14,12 @@ from dale.store import sealed
 from dale.store.lock import writing
 from dale.store.population import Population
 
+_AGAIN = {
+    "evaluation": "run: dale evaluate",
+    "ensembles": "pool its ensembles again with: dale ensemble",
+    "calibration": "run: dale calibrate",
+}
+
 
 class Run:
     """A run folder that exists.
@@ -95,6 +101,22 @@ class Run:
         """SHA-256 of the recipe's text."""
         return sha256(self.recipe.encode()).hexdigest()
 
+    @property
+    def recipe_altered(self) -> bool:
+        """Whether the run is known to have begun with another text of its recipe."""
+        try:
+            self.check_inputs({self.recipe_path.name: self.recipe_digest})
+        except InputError:
+            return True
+        except StoreError:
+            return False
+        return False
+
+    @property
+    def log_path(self) -> Path:
+        """The training log's file."""
+        return self.folder / "log.jsonl"
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; see `dale.store.writing`.
@@ -149,9 +171,17 @@ class Run:
         return path
 
     def read_result(self, name: str) -> dict[str, Any] | None:
-        """What was measured, or None when it was not yet."""
+        """What was measured, or None when it was not yet.
+
+        Raises:
+            CorruptError: The file is truncated or was altered.
+        """
         path = self.folder / "results" / f"{name}.json"
-        return sealed.read(path, name) if path.exists() else None
+        try:
+            return sealed.read(path, name) if path.exists() else None
+        except CorruptError as error:
+            again = _AGAIN.get(name, "measure it again")
+            raise CorruptError(f"{error}; delete this file and {again}") from error
 
     def log(self) -> list[dict[str, Any]]:
         """The training log: one record for each epoch of each trajectory.
@@ -161,7 +191,7 @@ class Run:
         Raises:
             CorruptError: A line is not JSON.
         """
-        path = self.folder / "log.jsonl"
+        path = self.log_path
         if not path.exists():
             return []
         records = []

@@ -119,6 +119,7 @@ def _train_one(
         model=model,
         optimizer=build_optimizer(recipe, model),
         split=data.splits["train"],
+        classes=data.classes,
         batch=recipe.batch,
         engine=engine,
         keeper=keeper,

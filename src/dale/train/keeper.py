@@ -1,20 +1,16 @@
 """Keeps what a trajectory produces in a run folder: states, members, log lines."""
 
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dale.data import Data, Split
-from dale.errors import CorruptError, DiskError, RecipeError, TrainingError
+from dale.errors import CorruptError, RecipeError, TrainingError
 from dale.keys import key
-from dale.store import Member, Run, finite
+from dale.store import Log, Member, Run
 from dale.train.batches import Batches
 from dale.train.checkpoint import load_state, save_state
 from dale.train.collect import Collector
@@ -97,15 +93,15 @@ class RunKeeper:
         self._trajectory, self._evaluate = trajectory, evaluate
         self._watcher = watcher
         self._path = run.folder / "state" / f"{trajectory.name}.safetensors"
-        self._log = Log(run.folder / "log.jsonl")
+        self._log = Log(run.log_path)
         self._state = self._read()
         if self._state is not None and self._state["recipe"] != run.recipe_digest:
             raise RecipeError(
                 f"{run.recipe_path} was changed after training began; restore it, or "
                 "train the new recipe into another folder"
             )
-        if not self.finished:
-            self._log.cut(self._state["log"] if self._state else self._log_start())
+        self._check_members()
+        self._check_log()
 
     @property
     def finished(self) -> bool:
@@ -121,7 +117,7 @@ class RunKeeper:
         return seconds >= self._recipe.checkpoint_seconds
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Save a state, with the length of the log at that moment."""
+        """Save a state, with the length and the digest of the log at that moment."""
         self._write(state, finished=False)
 
     def finish(self) -> None:
@@ -164,6 +160,47 @@ class RunKeeper:
         )
         self._watcher.member(member)
 
+    def _check_members(self) -> None:
+        """Refuse to go on without the files of members that were taken."""
+        population, name = self._run.population, self._trajectory.name
+        for member in population:
+            if member.details.get("trajectory") == name:
+                try:
+                    population.require(member)
+                except CorruptError as error:
+                    raise CorruptError(
+                        f"{error}; restore it, or {self._again}"
+                    ) from error
+
+    def _check_log(self) -> None:
+        """Hold the log against the state; cut off what came after, if not finished."""
+        if self._state is not None:
+            size = self._state["log"]
+            try:
+                self._log.check(size, self._state.get("log_sha256"))
+            except CorruptError as error:
+                raise CorruptError(f"{error}; restore it, or {self._again}") from error
+        else:
+            size = self._log.before(self._trajectory.name)
+        if not self.finished:
+            self._check_later(size)
+            self._log.cut(size)
+
+    def _check_later(self, size: int) -> None:
+        """Refuse to cut off lines of the log that another trajectory's state needs."""
+        paths = sorted(self._path.parent.glob("*.safetensors"))
+        states = {path: load_state(path) for path in paths if path != self._path}
+        later = [str(path) for path, s in states.items() if s and s["log"] > size]
+        if later:
+            raise CorruptError(
+                f"training {self._trajectory.name} again writes {self._log.path} anew "
+                f"from there on; delete also {', '.join(later)}"
+            )
+
+    @property
+    def _again(self) -> str:
+        return f"delete {self._path} to train {self._trajectory.name} again"
+
     def _check_finite(self, taken: Weights, step: int) -> None:
         """Refuse weights that the last updates before a member have spoiled."""
         if all(bool(tensor.isfinite().all()) for tensor in taken.values()):
@@ -189,82 +226,8 @@ class RunKeeper:
         document = {
             "recipe": self._run.recipe_digest,
             "log": self._log.size,
+            "log_sha256": self._log.digest,
             "finished": finished,
             "loop": state,
         }
         save_state(self._path, document)
-
-    def _log_start(self) -> int:
-        """Where this trajectory's lines begin: after those of the ones before."""
-        name, size = self._trajectory.name, 0
-        for line, record in self._log.lines():
-            if record["trajectory"] == name:
-                break
-            size += len(line)
-        return size
-
-
-class Log:
-    """A file of JSON lines that can be cut back to an earlier length.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @property
-    def size(self) -> int:
-        """Length in bytes."""
-        return self._path.stat().st_size if self._path.exists() else 0
-
-    def lines(self) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
-        """Each whole line and what it says; a half-written last line is left out."""
-        if not self._path.exists():
-            return
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                record = json.loads(line)
-                record["trajectory"]
-            except (ValueError, TypeError, KeyError) as error:
-                raise CorruptError(
-                    f"{self._path} line {number} is not a record of training"
-                ) from error
-            yield line, record
-
-    def cut(self, size: int) -> None:
-        """Forget what was written after an earlier length.
-
-        Raises:
-            CorruptError: The log is shorter than that.
-        """
-        if size > self.size:
-            raise CorruptError(f"{self._path} is shorter than the saved state says")
-        if size < self.size:
-            with self._open("r+b") as file:
-                file.truncate(size)
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Append one line."""
-        with self._open("ab") as file:
-            file.write(json.dumps(finite(record)).encode() + b"\n")
-
-    def sync(self) -> None:
-        """Make sure that the lines so far are on the disk."""
-        if self._path.exists():
-            with self._open("ab") as file:
-                os.fsync(file.fileno())
-
-    @contextmanager
-    def _open(self, mode: str) -> Iterator[IO[bytes]]:
-        try:
-            with open(self._path, mode) as file:
-                yield file
-        except OSError as error:
-            raise DiskError(
-                f"could not write {self._path}: {error.strerror}"
-            ) from error

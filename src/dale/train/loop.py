@@ -118,6 +118,7 @@ class Loop:
         model: The network, on the engine's device.
         optimizer: Of the model's parameters.
         split: Training examples.
+        classes: Number of classes.
         batch: Largest batch.
         engine: Device and precision.
         keeper: Where states, members and log lines go.
@@ -132,6 +133,7 @@ class Loop:
     model: nn.Module
     optimizer: Optimizer
     split: Split
+    classes: int
     batch: int
     engine: Engine
     keeper: Keeper
@@ -188,13 +190,27 @@ class Loop:
     def _forward(
         self, call: Callable[[Tensor], Tensor], inputs: Tensor, step: int
     ) -> Tensor:
+        where = f"{self.trajectory.name}: the model"
         try:
-            return call(inputs)
-        except (RuntimeError, ValueError, TypeError) as cause:
+            logits = call(inputs)
+        except Exception as cause:
             raise TrainingError(
-                f"{self.trajectory.name}: the model failed at step {step} on inputs of "
+                f"{where} failed at step {step} on inputs of "
                 f"shape {tuple(inputs.shape)}: {one_line(cause)}"
             ) from cause
+        expected = (len(inputs), self.classes)
+        if not isinstance(logits, Tensor) or logits.shape != expected:
+            found = getattr(logits, "shape", type(logits).__name__)
+            raise TrainingError(
+                f"{where} returned {_shape(found)} in training mode at step {step}; "
+                f"expected {expected}"
+            )
+        if not logits.requires_grad:
+            raise TrainingError(
+                f"{where} returned logits without gradients at step {step}; expected "
+                "them to depend on its parameters"
+            )
+        return logits
 
     def _inputs(self, chosen: Tensor, step: int) -> Tensor:
         if self.augment is None:
@@ -300,3 +316,7 @@ class Loop:
         self._epoch = _Epoch(*state["epoch"])
         self._derive(step)
         return step
+
+
+def _shape(found: object) -> object:
+    return tuple(found) if isinstance(found, torch.Size) else found

@@ -21,6 +21,9 @@ _EXPECTED = {
 }
 """The start of pydantic's name of a problem to what a reader knows."""
 
+# what to expect where a number or this other type, as pydantic names it, will do
+_EITHER = {"tuple[int, int]": "a whole number or a pair of whole numbers"}
+
 # parts of pydantic's location that stand for one of several types it tried
 _TYPES = {"int", "float", "str", "bool"}
 
@@ -94,7 +97,9 @@ def first_problem(error: ValidationError, anatomy: Anatomy) -> str:
         tag = str(problem["ctx"]["discriminator"]).strip("'")
         known = ", ".join(sorted(family.models))
         return f"{where}.{tag} is missing; expected one of {known}"
-    return f"{where}: {_complaint(kind, problem['msg'])}; got {_short(given)}"
+    complaint = _either(problem["loc"], [other["loc"] for other in problems])
+    complaint = complaint or _complaint(kind, problem["msg"])
+    return f"{where}: {complaint}; got {_short(given)}"
 
 
 def dotted(path: list[int | str]) -> str:
@@ -108,6 +113,19 @@ def dotted(path: list[int | str]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def _either(
+    loc: tuple[int | str, ...], others: list[tuple[int | str, ...]]
+) -> str | None:
+    """What is said where pydantic tried several types for the same place."""
+    size = len(loc) - 1
+    for other in others:
+        if loc[size] in _TYPES and other[:size] == loc[:size] and len(other) > size:
+            expected = _EITHER.get(str(other[size]))
+            if expected is not None:
+                return f"expected {expected}"
+    return None
 
 
 def _complaint(kind: str, message: str) -> str:

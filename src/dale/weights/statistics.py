@@ -148,7 +148,8 @@ def _scratch(
     own = dict(module.named_buffers(remove_duplicate=False))
     scratch = {name: buffer.clone() for name, buffer in own.items() if name not in tied}
     for name in state.keys() - tied.keys():
-        scratch[name] = weights[name].to(state[name], copy=name in own)
+        # in the network's own memory format: it decides the order of the sums
+        scratch[name] = torch.empty_like(state[name]).copy_(weights[name])
     return scratch
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dale import files
 from dale.errors import DiskError
-from dale.files import PARTIAL, replacing, sweep, write_text
+from dale.files import PARTIAL, replacing, sweep, write_text, write_together
 
 
 def partial(folder):
@@ -58,6 +58,47 @@ def test_a_disk_that_refuses(code, call, tmp_path, monkeypatch):
         write_text(path, "new")
     monkeypatch.undo()
     assert path.read_text() == "old"
+    assert not partial(tmp_path)
+
+
+def refusing_from(monkeypatch, call, first):
+    """Let the disk refuse from the n-th call on, counted from 0."""
+    real, calls = getattr(os, call), iter(range(10**6))
+
+    def refuse(*arguments):
+        if next(calls) >= first:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments)
+
+    monkeypatch.setattr(files.os, call, refuse)
+
+
+def test_a_refused_first_write_does_not_speak_of_earlier_content(tmp_path, monkeypatch):
+    refusing_from(monkeypatch, "fsync", 0)
+    with pytest.raises(DiskError, match=r"No space left on device; nothing was lost$"):
+        write_text(tmp_path / "a.txt", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_after_the_rename_says_that_the_new_content_is_there(
+    tmp_path, monkeypatch
+):
+    write_text(tmp_path / "a.txt", "old")
+    refusing_from(monkeypatch, "fsync", 1)
+    with pytest.raises(DiskError, match="the new content is there"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_files_that_belong_together_change_together(first, tmp_path, monkeypatch):
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    write_together(dict.fromkeys(paths, "old"))
+    assert [path.read_text() for path in paths] == ["old", "old"]
+    refusing_from(monkeypatch, "fsync", first)
+    with pytest.raises(DiskError, match=r"\.txt: No space left .*intact"):
+        write_together(dict.fromkeys(paths, "new"))
+    assert [path.read_text() for path in paths] == ["old", "old"]
     assert not partial(tmp_path)
 
 

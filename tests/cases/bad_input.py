@@ -81,6 +81,14 @@ RECIPES = {
         changed("val: 200", "val: many"),
         r"data\.val: expected a whole number; got 'many'",
     ),
+    "neither a number nor a pair": (
+        of_source("{source: images, path: photos, size: [8, 8, 8]}"),
+        r"data\.size: expected a whole number or a pair of whole .*; got \[8, 8, 8\]",
+    ),
+    "text for a number or a pair": (
+        of_source("{source: images, path: photos, size: eight}"),
+        r"data\.size: expected a whole number or a pair of whole numbers; got 'eight'",
+    ),
     "no length": (
         changed("warmup: 2", "warmup: 2 weeks"),
         r"strategies\[1\] snapshot: '2 weeks' is not a length; expected steps",
@@ -209,6 +217,9 @@ def steep(classes):
 
 def double(classes):
     return net(None, classes).double()
+
+def probabilities(classes):
+    return nn.Sequential(net(None, classes), nn.Softmax(1))
 """
 
 FACTORIES = {
@@ -221,6 +232,8 @@ FACTORIES = {
     "frozen": r"has no parameter to train",
     "named": r"returned dict; expected a tensor of logits",
     "nan": r"NaN or infinite logits",
+    "double": r"parameter 1\.weight has type torch\.float64; expected torch\.float32",
+    "probabilities": r"returns probabilities; expected logits \(leave out the last",
 }
 
 

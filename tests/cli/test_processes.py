@@ -81,3 +81,25 @@ def test_stopped_and_gone_on_with(which, whole):
     _, err = again.communicate(timeout=100)
     assert (again.returncode, err) == (0, "next: dale evaluate out\n")
     assert results("out") == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_outside_the_loop_says_a_word(number, tmp_path):
+    begun = tmp_path / "begun"
+    slow = f"import time\ndef make():\n    open({str(begun)!r}, 'w').close()\n"
+    (tmp_path / "slow.py").write_text(slow + "    time.sleep(60)\n")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        f"{{data: {{source: factory, function: '{tmp_path}/slow.py:make'}}, "
+        "model: mlp, epochs: 1, strategies: [single]}"
+    )
+    command = [*DALE, "train", str(recipe), str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines() == ["dale: stopped; nothing was lost"]
+    assert not (tmp_path / "run").exists()

@@ -6,6 +6,7 @@ from torch.utils.data import TensorDataset
 
 from cases.data import write_factory
 from dale.data import load
+from dale.data.assemble import check_classes
 from dale.data.factory import _targets
 from dale.data.readers import DatasetReader, read_item
 from dale.errors import DataError
@@ -85,7 +86,11 @@ def test_items(value, shape, dtype, target):
         ((torch.zeros(4, 4), 0), r"item 0 has shape \(4, 4\); expected \(channels"),
         ((torch.zeros(0), 0), r"item 0 has shape \(0,\)"),
         ((torch.tensor([1.0, np.nan]), 0), "item 0 has NaN or infinite values"),
-        ((torch.zeros(2), 0.5), "item 0 has target 0.5; expected a whole number"),
+        ((torch.zeros(2), 0.5), "item 0 has target 0.5; expected a whole number$"),
+        (
+            (torch.zeros(2), 2.0),
+            "target 2.0; expected a whole number: convert with int",
+        ),
         ((torch.zeros(2), "cat"), "item 0 has target 'cat'"),
         ((torch.zeros(2), True), "item 0 has target True"),
         ((torch.zeros(2),), "item 0 cannot be read: IndexError"),
@@ -186,3 +191,39 @@ def test_wrong_mappings(tmp_path):
         made({"train": (x, y[:-1])})
     with pytest.raises(DataError, match=r"a\.py:make: train is int; expected a map"):
         made({"train": 3})
+    with pytest.raises(DataError, match=r"\(all are .* convert with \.long\(\)\)$"):
+        made({"train": (x, y.float())})
+    gap = r"a\.py:make: class 0 has no training example, where targets go from 1 to 3"
+    with pytest.raises(DataError, match=gap):
+        made({"train": (x, y + 1)})
+    with pytest.raises(DataError, match=gap):
+        made({"train": TensorDataset(x, y + 1), "test": TensorDataset(x, y + 1)})
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([0, 2], "class 1 has no training example, where targets go from 0 to 2"),
+        ([0, 1], "class 2 has no training example, where targets go from 0 to 1"),
+    ],
+)
+def test_a_data_that_lacks_a_class_is_refused(tmp_path, rows, message):
+    code = f"""
+from dataclasses import replace
+import torch
+from dale.data import from_arrays
+
+def make():
+    x, y = torch.rand(30, 2), torch.arange(30) % 3
+    data = from_arrays({{"train": (x, y), "val": (x, y), "test": (x, y)}})
+    train = data.splits["train"].subset(torch.tensor({rows}))
+    return replace(data, splits={{**data.splits, "train": train}})
+"""
+    (tmp_path / "a.py").write_text(code)
+    with pytest.raises(DataError, match=message):
+        load("factory", function=f"{tmp_path}/a.py:make")
+
+
+def test_a_data_with_a_class_too_many_is_refused():
+    with pytest.raises(DataError, match="d: train has class 2; expected 0 to 1"):
+        check_classes("d", torch.tensor([0, 1, 2]), 2)

@@ -55,7 +55,10 @@ def test_other_files_are_passed_over(folder):
     before = load("images", path=folder, size=6).splits["train"].digest()
     (folder / "train" / "cat" / "notes.txt").write_text("no image")
     (folder / "train" / "cat" / ".hidden.png").write_text("no image")
-    (folder / "train" / ".git").mkdir()
+    save(folder / "train" / ".git" / "1.png")
+    save(folder / "train" / "cat" / ".ipynb_checkpoints" / "1.png")
+    (folder / "train" / "cat" / "notes").mkdir()
+    (folder / "train" / "cat" / "notes" / "about.txt").write_text("no image")
     (folder / "train" / "list.csv").write_text("no class")
     assert load("images", path=folder, size=6).splits["train"].digest() == before
 
@@ -179,6 +182,19 @@ def two_names(folder):
     save(folder / "valid" / "cat" / "1.png")
 
 
+def too_deep(folder):
+    save(folder / "train" / "dog" / "sub" / "x.png")
+
+
+def several_too_deep(folder):
+    for name in ("x.png", "y.JPG"):
+        save(folder / "test" / "dog" / "sub" / "deeper" / name)
+
+
+def too_high(folder):
+    save(folder / "train" / "x.png")
+
+
 def text_as_image(folder):
     (folder / "train" / "cat" / "x.png").write_text("no image")
 
@@ -191,6 +207,12 @@ def text_as_image(folder):
         (empty_class, "bird has no images"),
         (unseen_class, "test has class 'bird', which train lacks"),
         (two_names, "val and .*valid both exist; expected one"),
+        (
+            too_deep,
+            r"train/dog/sub/x\.png lies in no class folder; expected .*/train/<",
+        ),
+        (several_too_deep, r"test/dog/sub/deeper/x\.png and 1 more lie in no class"),
+        (too_high, r"train/x\.png lies in no class folder; expected .*<class>/<image>"),
         (text_as_image, r"cannot read image .*x\.png: UnidentifiedImageError"),
     ],
 )
@@ -220,7 +242,18 @@ def test_pixels_of_32_bits_are_refused(tmp_path):
     ("settings", "message"),
     [
         ({}, r"is \d+×\d+ and .* \(height × width\); say which size to use"),
-        ({"size": 0}, "size is 0; expected a height and a width in pixels"),
+        ({"size": 0}, "size is 0; expected a whole number or a pair of them, height"),
+        (
+            {"size": (8, 8, 8)},
+            r"size is \(8, 8, 8\); expected a whole number or a pair",
+        ),
+        ({"size": "eight"}, "size is 'eight'; expected a whole number or a pair"),
+        ({"size": (8, "8")}, r"size is \(8, '8'\); expected a whole number or a pair"),
+        ({"size": 6, "memory_mb": -1}, "memory_mb is -1; expected 0 or more"),
+        (
+            {"size": 6, "train_limit": 1},
+            r"train_limit 1 left no training example of class '(cat|dog)' but 1 of 24",
+        ),
         ({"size": 6, "fit": "pad"}, "fit is 'pad'; expected 'crop' or 'stretch'"),
         ({"size": 6, "color": "gray"}, "color is 'gray'; expected 'auto', 'rgb'"),
         ({"path": "nowhere"}, "no folder nowhere"),

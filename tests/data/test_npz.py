@@ -85,11 +85,27 @@ def infinite():
         ({"x": infinite(), "y": Y}, "NaN or infinite values, first in row 5"),
         ({"x": X, "y": Y[:-1]}, r"has shape \(29,\); expected \(30,\), one class"),
         ({"x": X, "y": Y[:, None]}, r"has shape \(30, 1\); expected \(30,\)"),
-        ({"x": X, "y": Y + 0.5}, "type torch.float64; expected integer classes"),
+        ({"x": X, "y": Y + 0.5}, "type torch.float64; expected integer classes$"),
+        (
+            {"x": X, "y": Y.astype(float)},
+            r"expected integer classes \(all are .* convert with \.astype\(int\)\)$",
+        ),
+        ({"x": X, "y": Y.astype(str)}, "type text; expected integer classes$"),
+        (
+            {"x": X, "y": Y + 1},
+            "class 0 has no training example, where targets go from 1 to 3; expected "
+            "classes 0 to C-1, each with at least one training example$",
+        ),
+        ({"x": X, "y": Y * 2}, "class 1 has no training example, where .* 0 to 4"),
+        ({"x": X, "y": Y * 10**15}, "class 1 has no training example"),
+        (
+            {"x": X[:3], "y": Y[:3]},
+            r"test and val left no .* of class '\d' but 1 of 3 ",
+        ),
         ({"x": X, "y": Y == 1}, "type torch.bool; expected integer classes"),
         ({"x": X, "y": Y - 1}, "has class -1; expected 0 or more"),
         ({"x": X + 1j, "y": Y}, "type complex128; expected real numbers"),
-        ({"x": X.astype(str), "y": Y}, "type <U32; expected real numbers"),
+        ({"x": X.astype(str), "y": Y}, "type text; expected real numbers"),
         ({"x": X[:0], "y": Y[:0]}, "expected at least one example"),
         ({"x": X[:, 0], "y": Y}, r"shape \(30,\); expected 2, 3 or 4 axes"),
         ({"x": X, "z": Y}, "holds x, z; expected x_train, y_train"),
@@ -126,14 +142,34 @@ def test_wrong_layout_and_range(tmp_path):
         load("npz", path=path, layout="NHWC")
     with pytest.raises(DataError, match="train has class 2; expected 0 to 1"):
         load("npz", path=path, class_names=("a", "b"))
+    with pytest.raises(DataError, match="class 3 has no training example"):
+        load("npz", path=path, class_names=tuple("abcd"))
+    with pytest.raises(DataError, match="class_names has 'a' more than once"):
+        load("npz", path=path, class_names=tuple("aba"))
     with pytest.raises(DataError, match="1 classes with 1 names"):
         load("npz", path=written(tmp_path, x=X, y=Y * 0))
 
 
 def test_pickles_are_refused(tmp_path):
     path = written(tmp_path, x=X, y=np.array([{}] * 30, dtype=object))
-    with pytest.raises(DataError, match=r"cannot read .* allow_pickle=False"):
+    with pytest.raises(DataError, match=r"y holds Python objects; expected an array"):
         load("npz", path=path)
+    path.write_text("x_train, y_train")
+    with pytest.raises(DataError, match=r"data\.npz: it is no NumPy archive$"):
+        load("npz", path=path)
+
+
+def test_limit_that_drops_a_class_is_blamed(tmp_path):
+    x, y = np.zeros((60, 4)), np.arange(60) % 3
+    path = written(tmp_path, x_train=x, y_train=y, x_val=x, y_val=y)
+    with pytest.raises(
+        DataError,
+        match=r"train_limit 1 left no training example of class '\d' but 1 of 60 in "
+        "all; expected at least one of each of the 3 classes$",
+    ):
+        load("npz", path=path, train_limit=1)
+    kept = load("npz", path=path, train_limit=3).splits["train"].targets_N
+    assert kept.sort().values.tolist() == [0, 1, 2]
 
 
 def test_other_files_are_refused(tmp_path):

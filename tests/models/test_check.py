@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from dale.errors import ModelError
-from dale.models import build, check_output, count_parameters
+from dale.models import MODELS, build, check_output, count_parameters
 
 SHAPE = (1, 4, 4)
 
@@ -42,7 +42,11 @@ def fail(inputs):
         (lambda x: torch.full((2, 10), torch.inf), "NaN or infinite logits"),
         (
             lambda x: torch.zeros(2, 10).long(),
-            "returned torch.int64; expected floating",
+            r"returned torch.int64; expected logits of torch\.float32",
+        ),
+        (
+            lambda x: torch.zeros(2, 10).double(),
+            r"returned torch.float64; expected logits of torch\.float32",
         ),
         (fail, r"fails on two inputs of shape \(1, 4, 4\): RuntimeError: first line$"),
     ],
@@ -112,8 +116,50 @@ def test_modes_come_back_after_a_failure():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_inputs_have_the_type_of_the_parameters(dtype):
-    check_output(build("mlp", SHAPE, 10).to(dtype), SHAPE, 10)
+def test_parameters_are_float32(dtype):
+    with pytest.raises(
+        ModelError, match=rf"parameter 1\.weight has type {dtype}; expected torch\.fl"
+    ):
+        check_output(build("mlp", SHAPE, 10).to(dtype), SHAPE, 10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_probabilities_are_refused(name):
+    torch.manual_seed(0)
+    model = build(name, SHAPE, 10)
+    check_output(model, SHAPE, 10)
+    check_output(nn.Sequential(model, nn.LogSoftmax(1)), SHAPE, 10)
+    with pytest.raises(ModelError, match=r"returns probabilities; expected logits \("):
+        check_output(nn.Sequential(model, nn.Softmax(1)), SHAPE, 10)
+
+
+def one_hot(inputs):
+    return nn.functional.one_hot(inputs.flatten(1)[:, :10].argmax(1), 10).float()
+
+
+def uniform_at_zero(inputs):
+    return 0.1 + inputs.flatten(1)[:, :10]
+
+
+def larger_elsewhere(inputs):
+    return 0.1 + inputs.flatten(1)[:, :10].abs()
+
+
+def test_rows_that_are_probabilities_for_zeros_alone_are_not_refused():
+    with pytest.raises(ModelError, match="returns probabilities"):
+        check_output(Gives(one_hot), SHAPE, 10)
+    check_output(Gives(uniform_at_zero), SHAPE, 10)
+    check_output(Gives(larger_elsewhere), SHAPE, 10)
+
+
+def test_a_model_that_fails_on_other_inputs_than_zeros_is_told():
+    def picky(inputs):
+        if inputs.any():
+            raise RuntimeError("only zeros")
+        return torch.full((2, 10), 0.1)
+
+    with pytest.raises(ModelError, match=r"fails on two inputs of .* only zeros$"):
+        check_output(Gives(picky), SHAPE, 10)
 
 
 def test_count_parameters():

@@ -33,28 +33,37 @@ def _root(
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, 2 for bad usage."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # while modules were still being loaded
+        sys.stderr.write("dale: stopped; nothing was lost\n")
+        code = _STOPPED
+    sys.exit(code)
+
+
+def _run() -> int:
     from dale.cli import verbs  # noqa: F401 - each file adds its verb to the app
     from dale.cli.common import complain, fail
 
-    signal.signal(signal.SIGTERM, _stop)
     try:
-        code = app(prog_name="dale", standalone_mode=False)
-        if code == _STOPPED:  # typer's word for Ctrl-C, which says nothing itself
-            complain("stopped; nothing was lost")
+        code = app(prog_name="dale", standalone_mode=False) or 0
     except DaleError as error:
-        code = fail(error)
+        return fail(error)
     except BrokenPipeError:
-        code = 0
+        return 0
+    except typer.Abort:
+        return complain("stopped; nothing was lost", _STOPPED)
     except OSError as error:
-        code = complain(f"{error.filename or 'input'}: {error.strerror or error}")
-    except (KeyboardInterrupt, typer.Abort):
-        code = complain("stopped; nothing was lost", _STOPPED)
+        return complain(f"{error.filename or 'input'}: {error.strerror or error}")
     except Exception as error:
         # typer's own errors, wherever this version of it keeps their class
         if not hasattr(error, "format_message"):
             raise
-        code = _misused(error)
-    sys.exit(code or 0)
+        return _misused(error)
+    if code == _STOPPED:  # typer's word for Ctrl-C, which says nothing itself
+        return complain("stopped; nothing was lost", _STOPPED)
+    return code
 
 
 def _stop(number: int, frame: object) -> None:

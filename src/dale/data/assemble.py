@@ -210,7 +210,7 @@ def _check_left(
     for target, label in enumerate(names):
         if target not in left:
             raise DataError(
-                f"{name}: {cause} leaves class {label!r} without a training example, "
-                f"{len(rows_N)} of {len(targets_N)} being left; expected at least one "
-                f"for each of the {len(names)} classes"
+                f"{name}: {cause} left no training example of class {label!r} but "
+                f"{len(rows_N)} of {len(targets_N)} in all; expected at least one of "
+                f"each of the {len(names)} classes"
             )

@@ -212,7 +212,7 @@ def _tensor(value: Any) -> Tensor:
 def _whole(target: Any, where: str) -> int:
     value = target.item() if hasattr(target, "item") else target
     if isinstance(value, bool) or not isinstance(value, int):
-        fits = isinstance(value, float) and value.is_integer()
-        hint = " (convert with int)" if fits else ""
+        whole = isinstance(value, float) and value % 1 == 0
+        hint = ": convert with int" if whole else ""
         raise DataError(f"{where} has target {target!r}; expected a whole number{hint}")
     return value

@@ -113,7 +113,8 @@ def _schema(run: Run) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise CorruptError(
-            f"{path} is truncated or not JSON; write it again with: dale show --schema"
+            f"{path} is truncated or not JSON; write it again with: "
+            f"dale show --schema > {path}"
         ) from error
 
 

@@ -13,6 +13,7 @@ from dale.store.sealed import finite as finite
 
 __all__ = [
     "SCHEMA",
+    "Log",
     "Member",
     "Population",
     "PredictionCache",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,7 +95,7 @@ class RunKeeper:
         self._watcher = watcher
         self._path = run.folder / "state" / f"{trajectory.name}.safetensors"
         self._log = Log(run.log_path)
-        self._state = self._read()
+        self._state = _read(self._path)
         if self._state is not None and self._state["recipe"] != run.recipe_digest:
             raise RecipeError(
                 f"{run.recipe_path} was changed after training began; restore it, or "
@@ -188,9 +189,11 @@ class RunKeeper:
 
     def _check_later(self, size: int) -> None:
         """Refuse to cut off lines of the log that another trajectory's state needs."""
-        paths = sorted(self._path.parent.glob("*.safetensors"))
-        states = {path: load_state(path) for path in paths if path != self._path}
-        later = [str(path) for path, s in states.items() if s and s["log"] > size]
+        later = []
+        for path in sorted(self._path.parent.glob("*.safetensors")):
+            state = _read(path)
+            if path != self._path and state is not None and state["log"] > size:
+                later.append(str(path))
         if later:
             raise CorruptError(
                 f"training {self._trajectory.name} again writes {self._log.path} anew "
@@ -212,15 +215,6 @@ class RunKeeper:
             "clipping usually helps"
         )
 
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            return load_state(self._path)
-        except CorruptError as error:
-            raise CorruptError(
-                f"{error}; delete this file to train {self._trajectory.name} again "
-                "from its start"
-            ) from error
-
     def _write(self, state: Mapping[str, Any], finished: bool) -> None:
         self._log.sync()
         document = {
@@ -231,3 +225,12 @@ class RunKeeper:
             "loop": state,
         }
         save_state(self._path, document)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return load_state(path)
+    except CorruptError as error:
+        raise CorruptError(
+            f"{error}; delete this file to train {path.stem} again from its start"
+        ) from error

@@ -9,7 +9,8 @@ import pytest
 
 from cases.runs import RECIPE
 from dale.cli import main
-from dale.recipes import start
+from dale.recipes import Workbench, evaluate, start
+from dale.store import Run
 
 
 class Said(NamedTuple):
@@ -40,6 +41,15 @@ def trained(tmp_path_factory):
     bench = start(RECIPE, tmp_path_factory.mktemp("trained") / "run")
     bench.train()
     return bench.run.folder
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained, tmp_path_factory):
+    """The finished run with an evaluation; never to be changed."""
+    folder = tmp_path_factory.mktemp("evaluated") / "run"
+    shutil.copytree(trained, folder)
+    evaluate(Workbench(Run(folder)))
+    return folder
 
 
 @pytest.fixture

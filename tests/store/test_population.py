@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,6 +113,24 @@ def test_a_damaged_file_is_replaced_when_the_member_is_appended_again(tmp_path):
     (folder / "population.json").unlink()
     add(Population.create(folder))
     assert torch.equal(Population(folder).weights(member)["w"], WEIGHTS["w"])
+
+
+@pytest.mark.parametrize("how", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_lost_file_of_a_listed_member_is_written_again(how, population):
+    member = add(population)
+    content = population.path(member).read_bytes()
+    how(population.path(member))
+    assert add(population) == member
+    assert population.path(member).read_bytes() == content
+    assert list(population) == [member]
+
+
+def test_a_required_file_must_be_there(population):
+    member = add(population)
+    population.require(member)
+    population.path(member).unlink()
+    with pytest.raises(CorruptError, match=r"is missing: it holds member 'a'"):
+        population.require(member)
 
 
 def test_a_full_disk_loses_nothing(population, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Trains every trajectory of a recipe into a run folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 
 import torch
@@ -82,7 +84,7 @@ def train(
     run.pin({run.recipe_path.name: run.recipe_digest, **_fingerprints(data)})
     examples = len(data.splits["train"])
     trajectories = recipe.trajectories(examples)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _threads(recipe.engine.threads):
         for trajectory in trajectories:
             keeper = RunKeeper(run, recipe, data, trajectory, evaluate, watcher)
             if not keeper.finished:
@@ -129,3 +131,13 @@ def _train_one(
         watch=watcher.progress,
         stop=watcher.stop,
     ).run()
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -21,12 +21,15 @@ class EngineSpec(Spec):
         precision: Of the forward pass; weights and updates stay float32.
         clip: Largest global norm of the gradient, or None.
         channels_last: Store images with channels innermost.
+        threads: CPU threads while training; sums come out in another order, and so
+            in other last bits, with another number of them.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     clip: Annotated[float, Field(gt=0)] | None = None
     channels_last: bool = False
+    threads: Annotated[int, Field(ge=1)] | None = None
 
 
 class Engine:

@@ -163,6 +163,8 @@ class RunKeeper:
 
     def _check_members(self) -> None:
         """Refuse to go on without the files of members that were taken."""
+        if self._state is None:
+            return  # they are made again
         population, name = self._run.population, self._trajectory.name
         for member in population:
             if member.details.get("trajectory") == name:

@@ -252,14 +252,23 @@ WRONG = {
     ),
     "member to merge": ("merge run --member x --member y", r"no member named 'x'"),
     "member to show": ("show run zzz", r"no member named 'zzz'; known: nocycle-c01"),
-    "predictor": ("calibrate run --name SWAA", r"no member named 'SWAA'"),
+    "predictor": (
+        "calibrate run --name SWAA",
+        r"no predictor .*'SWAA'; did you mean 'SWA'",
+    ),
     "combiner": ("ensemble run --combine mean_prob", r"did you mean 'mean_probabili"),
     "choice": ("ensemble run --choose best", r"'best'; expected all or greedy"),
     "method": ("merge run --method greedy_soop", r"did you mean 'greedy_soup'"),
     "score": ("merge run --score acuracy", r"did you mean 'accuracy'"),
     "calibrator": ("calibrate run --method temprature", r"did you mean 'temperature'"),
-    "weights missing": ("merge run --method weighted", r"weights go with the method"),
-    "weights too many": ("merge run --method uniform --weight 1", r"weights go with"),
+    "weights missing": (
+        "merge run --method weighted",
+        r"'weighted' needs one weight for each member",
+    ),
+    "weights too many": (
+        "merge run --method uniform --weight 1",
+        r"no other method takes any; got the method 'uniform'",
+    ),
     "weights too few": (
         "merge run --method weighted --weight 1 --weight -1",
         r"2 weights for 4 members \(snapshot-c01-s4, .*\); expected one for each",

@@ -52,18 +52,7 @@ def fuse(
         InputError: Too few members, or weights that do not fit them.
     """
     members = bench.members(None if labels else group or first_pool(bench), labels)
-    if len(members) < 2:
-        raise InputError(f"{method} needs at least two members; got {len(members)}")
-    if (weights is not None) != (method == "weighted"):
-        raise InputError(
-            "the method 'weighted' needs one weight for each member, and no other "
-            f"method takes any; got the method {method!r}"
-        )
-    if weights is not None and len(weights) != len(members):
-        raise InputError(
-            f"{len(weights)} weights for {len(members)} members "
-            f"({', '.join(m.label for m in members)}); expected one for each"
-        )
+    _check(method, members, weights)
 
     def refresh(taken: Weights) -> Weights:
         if not has_statistics(bench.model):
@@ -102,6 +91,23 @@ def fuse(
             parents=parents,
             scores={f"val_{key}": value for key, value in found.items()},
             details=details,
+        )
+
+
+def _check(
+    method: Method, members: Sequence[Member], weights: Sequence[float] | None
+) -> None:
+    if len(members) < 2:
+        raise InputError(f"{method} needs at least two members; got {len(members)}")
+    if (weights is not None) != (method == "weighted"):
+        raise InputError(
+            "the method 'weighted' needs one weight for each member, and no other "
+            f"method takes any; got the method {method!r}"
+        )
+    if weights is not None and len(weights) != len(members):
+        raise InputError(
+            f"{len(weights)} weights for {len(members)} members "
+            f"({', '.join(m.label for m in members)}); expected one for each"
         )
 
 

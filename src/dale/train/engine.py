@@ -52,9 +52,6 @@ class Engine:
         self.spec = spec
         self._accelerator = _accelerator(cpu, mixed)
         self.device: torch.device = self._accelerator.device
-        self._format = (
-            torch.channels_last if spec.channels_last else torch.preserve_format
-        )
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> tuple[Any, Any]:
         """The model to call and the optimiser to step."""

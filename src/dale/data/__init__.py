@@ -13,6 +13,7 @@ from dale.data.augment import AUGMENTATIONS, augmentation, compose
 from dale.data.corrupt import CORRUPTIONS, SEVERITIES, Corruption, corruption
 from dale.data.data import SPLITS, Augment, Data, Split
 from dale.data.digits import digits
+from dale.data.drifted import Corrupted, corrupted
 from dale.data.factory import factory
 from dale.data.idx import idx
 from dale.data.images import images
@@ -28,6 +29,7 @@ __all__ = [
     "SOURCES",
     "SPLITS",
     "Augment",
+    "Corrupted",
     "Corruption",
     "Data",
     "Novelty",
@@ -35,6 +37,7 @@ __all__ = [
     "Split",
     "augmentation",
     "compose",
+    "corrupted",
     "corruption",
     "digits",
     "factory",

@@ -37,6 +37,7 @@ def assemble(
     test: int | float = 0.1,
     train_limit: int | None = None,
     seed: int = 0,
+    white: float | None = None,
 ) -> Data:
     """Make a data set of what a source has.
 
@@ -50,6 +51,7 @@ def assemble(
         test: The same for the test split.
         train_limit: Keep this many training examples, stratified.
         seed: Of the splits and of what `train_limit` keeps.
+        white: As in `dale.data.Data`.
 
     Returns:
         The data set, normalised by what is left of its training split.
@@ -83,7 +85,7 @@ def assemble(
         part = parts.get(key, train)
         rows_N = rows.get(key, torch.arange(len(part.targets_N)))
         splits[key] = Examples(part.reader, rows_N, part.targets_N[rows_N], scaling)
-    return Data(name, train.reader.shape, len(names), names, splits)
+    return Data(name, train.reader.shape, len(names), names, splits, white)
 
 
 def from_arrays(
@@ -98,8 +100,8 @@ def from_arrays(
         arrays: ``"train"`` and perhaps ``"val"`` and ``"test"`` to inputs and targets.
         name: Of the data set, for messages.
         layout: Meaning of the inputs' axes, as for `as_inputs`.
-        settings: ``class_names``, ``val``, ``test``, ``train_limit`` and ``seed`` of
-            `assemble`.
+        settings: ``class_names``, ``val``, ``test``, ``train_limit``, ``seed`` and
+            ``white`` of `assemble`.
 
     Returns:
         The data set.

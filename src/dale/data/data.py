@@ -68,6 +68,8 @@ class Data:
         classes: Number of classes, at least 2.
         class_names: One for each class, in the order of the targets; all different.
         splits: ``"train"``, ``"val"`` and ``"test"``; read-only.
+        white: Raw value of white in images, where 0 is black; None for 255 in bytes,
+            and for what is not known. Corruptions are scaled by it.
 
     Example:
         >>> from dale.data import load
@@ -81,6 +83,7 @@ class Data:
     classes: int
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
+    white: float | None = None
 
     def __post_init__(self) -> None:
         if set(self.splits) != set(SPLITS):

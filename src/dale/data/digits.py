@@ -33,4 +33,4 @@ def digits(val: int | float = 0.2, test: int | float = 0.2, seed: int = 0) -> Da
     images, targets = load_digits(return_X_y=True)
     values = torch.from_numpy(images).to(torch.uint8).reshape(-1, 1, 8, 8)
     arrays = {"train": (values, targets)}
-    return from_arrays(arrays, "digits", val=val, test=test, seed=seed)
+    return from_arrays(arrays, "digits", val=val, test=test, seed=seed, white=16.0)

@@ -21,6 +21,7 @@ def npz(
     train_limit: int | None = None,
     class_names: tuple[str, ...] | None = None,
     seed: int = 0,
+    white: float | None = None,
 ) -> Data:
     """A NumPy archive with inputs ``x_train`` and classes ``y_train``.
 
@@ -37,6 +38,7 @@ def npz(
         train_limit: Keep this many training examples, stratified; all if None.
         class_names: One for each class; ``"0"``, ``"1"``, … if None.
         seed: Of the stratified splits.
+        white: Raw value of white in images; 255 for bytes if None.
 
     Returns:
         The data set. Bytes stay bytes; other types become float32.
@@ -75,6 +77,7 @@ def npz(
         test=test,
         train_limit=train_limit,
         seed=seed,
+        white=white,
     )
 
 

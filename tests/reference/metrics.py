@@ -264,3 +264,13 @@ def misclassification_auroc(logits_NC: Tensor, targets_N: Tensor) -> float:
         return math.nan
     wins = sum((r > w) + (r == w) / 2 for r in right for w in wrong)
     return wins / len(right) / len(wrong)
+
+
+def logit_norm(logits_NC: Tensor, targets_N: Tensor) -> float:
+    norms = []
+    for row in rows_of(logits_NC):
+        if any(math.isinf(z) for z in row):
+            return math.inf
+        mean = sum(row) / len(row)
+        norms.append(math.sqrt(sum((z - mean) ** 2 for z in row)))
+    return sum(norms) / len(norms)

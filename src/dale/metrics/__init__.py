@@ -39,6 +39,7 @@ from dale.metrics.diversity import (
     mean_disagreement,
     normalised_disagreement,
 )
+from dale.metrics.norm import logit_norm
 from dale.metrics.proper import brier, brier_N, nll, nll_N
 from dale.metrics.ranking import Ranking, confidence_N, ranked
 from dale.metrics.reliability import Reliability, diagram, reliability
@@ -225,6 +226,15 @@ METRICS: dict[str, Metric] = {
         reference="Hendrycks and Gimpel, 2017, arXiv 1610.02136",
         may_be_nan=True,
     ),
+    "logit_norm": Metric(
+        function=logit_norm,
+        label="Mean norm of the logits",
+        higher_is_better=None,
+        lower=0.0,
+        upper=None,
+        needs=("logits_NC",),
+        reference="Wei et al., 2022, arXiv 2205.09310",
+    ),
     "mean_disagreement": Metric(
         function=mean_disagreement,
         label="Mean pairwise disagreement",
@@ -275,6 +285,7 @@ __all__ = [
     "disagreement_MM",
     "ece",
     "error",
+    "logit_norm",
     "mce",
     "mean_disagreement",
     "misclassification_auroc",

@@ -3,7 +3,7 @@
 Shapes: M members, N examples, C classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,7 +13,7 @@ from dale.data import Split
 from dale.errors import ModelError
 from dale.factories import one_line
 from dale.store import Member, PredictionCache, Predictions, Run
-from dale.weights import load_into
+from dale.weights import Weights, load_into
 
 
 @contextmanager
@@ -56,19 +56,23 @@ def infer(module: nn.Module, split: Split, *, batch: int = 512) -> Tensor:
         >>> infer(model, data.splits["val"]).shape[1]
         10
     """
+    chosen = torch.arange(len(split)).split(batch)
+    return _logits(module, (split.batch(rows) for rows in chosen))
+
+
+def _logits(module: nn.Module, batches: Iterable[Tensor]) -> Tensor:
     tensors = [*module.parameters(), *module.buffers()]
     device = tensors[0].device if tensors else torch.device("cpu")
     found = []
     with evaluating(module):
-        for start in range(0, len(split), batch):
-            chosen = torch.arange(start, min(start + batch, len(split)))
-            logits = _called(module, split.batch(chosen).to(device))
-            if not isinstance(logits, Tensor) or logits.shape[:-1] != chosen.shape:
+        for inputs in batches:
+            logits = _called(module, inputs.to(device))
+            if not isinstance(logits, Tensor) or logits.shape[:-1] != inputs.shape[:1]:
                 kind = type(logits).__name__
                 shape = tuple(logits.shape) if isinstance(logits, Tensor) else kind
                 raise ModelError(
-                    f"the model returned {shape} for {len(chosen)} examples; expected "
-                    f"({len(chosen)}, classes)"
+                    f"the model returned {shape} for {len(inputs)} examples; expected "
+                    f"({len(inputs)}, classes)"
                 )
             found.append(logits.to("cpu", torch.float32))
     return torch.cat(found).clone()
@@ -115,3 +119,38 @@ def predict(
             cache.put(member, split_name, digest, logits_NC, split.targets_N)
             watch(member)
     return cache.get(members, split_name, digest)
+
+
+def infer_members(
+    module: nn.Module,
+    weights_M: Sequence[Callable[[], Weights]],
+    split: Split,
+    *,
+    held: int = 2**25,
+) -> Tensor:
+    """Logits of several members on a split whose inputs are dear to make.
+
+    Each input is made once: the inputs are held in memory, a part of the split at a
+    time, while the members take turns.
+
+    Args:
+        module: The architecture; its weights are overwritten.
+        weights_M: Give the weights of each member.
+        split: N examples.
+        held: Values of inputs that may be in memory at a time.
+
+    Returns:
+        float32 ``[M, N, C]`` on the CPU.
+
+    Raises:
+        ModelError: As `infer`.
+    """
+    parts = []
+    size = split.batch(torch.arange(1)).numel()
+    for chosen in torch.arange(len(split)).split(max(1, held // size)):
+        inputs, logits = split.batch(chosen), []
+        for weights in weights_M:
+            load_into(module, weights())
+            logits.append(_logits(module, inputs.split(512)))
+        parts.append(torch.stack(logits))
+    return torch.cat(parts, dim=1)

@@ -3,6 +3,7 @@
 from dale.recipes.calibration import calibrate as calibrate
 from dale.recipes.checking import Checked as Checked
 from dale.recipes.checking import verify as verify
+from dale.recipes.drifting import drift as drift
 from dale.recipes.evaluation import Predictor as Predictor
 from dale.recipes.evaluation import evaluate as evaluate
 from dale.recipes.evaluation import judge as judge
@@ -29,6 +30,7 @@ __all__ = [
     "Predictor",
     "Workbench",
     "calibrate",
+    "drift",
     "evaluate",
     "first_pool",
     "fuse",

@@ -12,7 +12,7 @@ from dale.data import Data, Split
 from dale.errors import InputError, LeakageError, RecipeError, nearest
 from dale.files import write_text
 from dale.keys import key
-from dale.metrics import error, nll
+from dale.metrics import ece, error, logit_norm, nll
 from dale.predict import infer, predict
 from dale.recipes.published import SCHEMA_NAME, schema_text
 from dale.store import Member, PredictionCache, Predictions, Run
@@ -37,13 +37,15 @@ def load_data(recipe: Recipe) -> Data:
 
 
 def scores(module: nn.Module, split: Split) -> dict[str, float]:
-    """Error and negative log-likelihood of a network on a split."""
+    """Error, NLL, ECE and mean norm of the logits of a network on a split."""
     logits_NC = infer(module, split)
     if not torch.isfinite(logits_NC).all():
-        return {"error": float("nan"), "nll": float("nan")}
+        return dict.fromkeys(("error", "nll", "ece", "logit_norm"), float("nan"))
     return {
         "error": error(logits_NC, split.targets_N),
         "nll": nll(logits_NC, split.targets_N),
+        "ece": ece(logits_NC, split.targets_N),
+        "logit_norm": logit_norm(logits_NC),
     }
 
 

@@ -3,20 +3,23 @@
 Shapes: N examples, C classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, log
-from typing import Literal, Self, cast
+from math import copysign, exp, expm1, inf, log
+from typing import Literal, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor
 
 from dale.calibrate.calibrator import Header, check_saved, checked_to_fit
+from dale.calibrate.slope import Slope
 from dale.errors import InputError
-from dale.metrics import blocks, check_shape, nll_N
+from dale.metrics import blocks, check_shape, nll
 
 _RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
 _TOLERANCE = 1e-10  # of log b
+_CLOSE = 1e-4  # the same where sums are in float32; the last step squares it
+_GLANCED = 2**21  # logits that tell where to look in a larger problem
 _FACTS = ("nll_before", "nll_after", "at_bound", "n")
 
 
@@ -133,7 +136,9 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     would make the first mistake on other examples cost thousands of nats. If every
     row is constant, no temperature changes anything and T is 1.
 
-    Memory beyond the inputs stays bounded: rows are widened to float64 in blocks.
+    More than two million logits that are not float64 are worked on in float32 (their
+    own rounding), from where the minimum of evenly spaced rows lies; T is then right
+    to about 1e-7. Memory beyond the inputs stays bounded: rows are taken in blocks.
 
     Args:
         logits_NC: Floating, shape (N, C); log-probabilities, also with -inf for
@@ -160,84 +165,96 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     """
     logits_NC, targets_N = checked_to_fit(logits_NC, targets_N)
     count = len(targets_N)
-    before = _nll_at(logits_NC, targets_N, 1.0)
     scale = _scale(logits_NC)
-    if scale == 0.0:
+    if scale == 0.0:  # every row is constant
+        before = nll(logits_NC, targets_N)
         return Temperature(1.0, before, before, None, count)
-
-    def derivatives(b: float) -> tuple[float, float]:
-        return _derivatives(logits_NC, targets_N, scale, b)
-
+    whole = Slope(logits_NC, targets_N, scale)
+    before = nll(logits_NC, targets_N) if whole.exact else whole.nll(scale)
     # b is in units of 1 / scale; T = 1 is b = scale
     low, high = min(1 / _RANGE, scale), max(_RANGE, scale)
-    b, at_bound = _minimiser(derivatives, low, high)
+    start = 1.0
+    if not whole.exact:
+        rows = _spaced(count, _GLANCED // logits_NC.shape[1])
+        part = Slope(logits_NC[rows], targets_N[rows], scale)
+        start = _minimiser(part, low, high, start).b
+    b, after, at_bound = _minimiser(whole, low, high, start)
     value = scale / b
-    after = _nll_at(logits_NC, targets_N, value)
+    if whole.exact:
+        after = nll(logits_NC.double() / value, targets_N)
     # no example says how sure to be at most, or rounding alone: T = 1 lies in the range
     if at_bound == "low" or after > before:
         value, after = 1.0, before
     return Temperature(value, before, after, at_bound, count)
 
 
-def _minimiser(
-    derivatives: Callable[[float], tuple[float, float]], low: float, high: float
-) -> tuple[float, Literal["low", "high"] | None]:
-    """Root in [low, high] of an increasing function, or the bound it is beyond."""
-    if derivatives(low)[0] >= 0:
-        return low, "high"  # the smallest b is the highest temperature
-    if derivatives(high)[0] <= 0:
-        return high, "low"
-    left, right = log(low), log(high)
-    at, last_step = 0.0, right - left
+class _Minimum(NamedTuple):
+    """Where the NLL is lowest, its value there, and the bound of T it is beyond."""
+
+    b: float
+    nll: float
+    at_bound: Literal["low", "high"] | None
+
+
+def _minimiser(slope: Slope, low: float, high: float, start: float) -> _Minimum:
+    """The lowest point of a convex function of b in [low, high].
+
+    Newton steps in log b from `start`. A step that leaves the bracket, or does not
+    halve the one before, is replaced by bisection; a bound is looked at only when a
+    step leads beyond it.
+    """
+    ends = log(low), log(high)
+    left, right = ends
+    unseen, at, last_step = set(ends), log(min(max(start, low), high)), inf
+    close = _TOLERANCE if slope.exact else _CLOSE
     while True:
-        slope, curvature = derivatives(exp(at))
-        if slope == 0.0:
-            return exp(at), None
-        left, right = (at, right) if slope < 0 else (left, at)
-        change = exp(at) * curvature  # of the slope, by log b
-        step = -slope / change if change > 0 else right - left
-        if not left < at + step < right or abs(step) > 0.5 * abs(last_step):
-            step = 0.5 * (left + right) - at
-        at, last_step = at + step, step
-        if abs(step) <= _TOLERANCE:
-            return exp(at), None
+        b = exp(at)
+        here = slope.at(b)
+        unseen.discard(at)
+        if at == ends[0] and here.slope >= 0:
+            return _Minimum(low, here.nll, "high")  # the smallest b is the highest T
+        if at == ends[1] and here.slope <= 0:
+            return _Minimum(high, here.nll, "low")
+        if here.slope == 0.0:
+            return _Minimum(b, here.nll, None)
+        left, right = (at, right) if here.slope < 0 else (left, at)
+        change = b * here.curvature  # of the slope, by log b
+        step = -here.slope / change if change > 0 else copysign(inf, -here.slope)
+        there = min(max(at + step, left), right)
+        if left < there < right:
+            if abs(step) > 0.5 * abs(last_step):
+                there = 0.5 * (left + right)
+        elif there not in unseen:
+            there = 0.5 * (left + right)
+        last_step = there - at
+        if abs(last_step) <= close:
+            move = b * expm1(last_step)
+            rise = move * (here.slope + 0.5 * move * here.curvature)
+            return _Minimum(b + move, here.nll + rise, None)
+        at = there
 
 
-def _derivatives(
-    logits_NC: Tensor, targets_N: Tensor, scale: float, b: float
-) -> tuple[float, float]:
-    """First and second derivative of the mean NLL of softmax(b z / scale) by b."""
-    slope = curvature = 0.0
-    for part, labels in blocks(logits_NC, targets_N):
-        z = _centred(part) / scale
-        p = (b * z).softmax(dim=1)
-        own = z.gather(1, labels[:, None])
-        z.masked_fill_(p == 0.0, 0.0)  # they may be -inf, and 0 * inf is NaN
-        mean = (p * z).sum(dim=1, keepdim=True)
-        slope += float((mean - own).sum())
-        curvature += float((p * (z - mean).square_()).sum())
-    return slope / len(targets_N), curvature / len(targets_N)
+def _spaced(count: int, wanted: int) -> Tensor:
+    """At most so many rows, evenly spaced."""
+    kept = max(1, min(count, wanted))
+    return torch.arange(kept) * count // kept
 
 
 def _scale(logits_NC: Tensor) -> float:
-    """Median, over the rows that have one, of the least distance below the maximum."""
+    """Median, over the rows that have one, of the least distance below the maximum.
+
+    Of a large number of rows, evenly spaced ones stand for all.
+    """
+    count, classes = logits_NC.shape
+    found = _gap(logits_NC[_spaced(count, max(1, _GLANCED // classes))])
+    return _gap(logits_NC) if found == 0.0 else found
+
+
+def _gap(logits_NC: Tensor) -> float:
     gaps = []
     for part, _ in blocks(logits_NC):
-        below = -_centred(part)
+        below = part.amax(dim=1, keepdim=True) - part
         gaps.append(below.masked_fill_(below == 0.0, torch.inf).amin(dim=1))
     gaps_N = torch.cat(gaps)
     gaps_N = gaps_N[gaps_N < torch.inf]
     return float(gaps_N.median()) if len(gaps_N) else 0.0
-
-
-def _centred(logits_NC: Tensor) -> Tensor:
-    return logits_NC - logits_NC.amax(dim=1, keepdim=True)
-
-
-def _nll_at(logits_NC: Tensor, targets_N: Tensor, temperature: float) -> float:
-    # block by block what nll(logits / T) computes, without the whole quotient
-    parts = [
-        nll_N(part / temperature, labels)
-        for part, labels in blocks(logits_NC, targets_N)
-    ]
-    return float(torch.cat(parts).mean())

@@ -15,6 +15,7 @@ from dale.ensemble import COMBINERS
 from dale.merge import METHODS
 from dale.recipes import SCHEMA_NAME
 
+MEASURED = {"val_error", "val_nll", "val_ece", "val_logit_norm"}
 LABELS = [
     *("nocycle-c01-s6", "nocycle-c02-s12", "nocycle-c03-s18"),
     *("snapshot-c01-s4", "snapshot-c02-s9", "snapshot-c03-s13", "snapshot-c04-s18"),
@@ -109,7 +110,7 @@ def test_train_for_machines(ask, dale, trained):
     whole = {m["label"]: m for m in ask("show", trained)["members"]}
     for member in found["members"]:
         assert member["digest"] == whole[member["label"]]["digest"]
-        assert set(member["scores"]) == {"val_error", "val_nll"}
+        assert set(member["scores"]) == MEASURED
 
 
 def test_quiet_training_only_says_what_comes_next(dale):

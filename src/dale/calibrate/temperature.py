@@ -215,6 +215,8 @@ def _minimiser(slope: Slope, low: float, high: float, start: float) -> _Minimum:
             return _Minimum(low, here.nll, "high")  # the smallest b is the highest T
         if at == ends[1] and here.slope <= 0:
             return _Minimum(high, here.nll, "low")
+        if here.slope == 0.0 and here.curvature == 0.0:  # and so for every larger b
+            return _Minimum(high, here.nll, "low")
         if here.slope == 0.0:
             return _Minimum(b, here.nll, None)
         left, right = (at, right) if here.slope < 0 else (left, at)

@@ -21,13 +21,17 @@ from dale.metrics import (
     error,
     mean_disagreement,
     nll,
+    ranked,
+    ranking_auroc,
     reliability,
+    selective_curve,
 )
 from dale.recipes.workbench import PROBE, Workbench
 from dale.store import Member, Predictions
 from dale.train import STRATEGIES
 
 _RESAMPLES = 500
+_POINTS = 100  # of a curve of risk against coverage
 _FUSED = {
     "uniform": "uniform soup",
     "weighted": "weighted average",
@@ -79,12 +83,14 @@ class Judged:
         row: Its line in the table.
         before: Reliability as it is.
         after: Reliability after temperature scaling.
+        selective: Its risk against coverage as it is.
     """
 
     predictor: Predictor
     row: Mapping[str, Any]
     before: Reliability
     after: Reliability
+    selective: Mapping[str, Any]
 
 
 def predictors(
@@ -179,7 +185,10 @@ def judge(predictor: Predictor, fit: Predictions, score: Predictions) -> Judged:
         "ece_calibrated": ece(calibrated_NC, targets_N),
         "note": note,
     }
-    return Judged(predictor, row, before, after)
+    ranking = ranked(raw_NC, targets_N)
+    curve = selective_curve(ranking, _POINTS).to_dict()
+    selective = {**curve, "auroc": ranking_auroc(ranking)}
+    return Judged(predictor, row, before, after, selective)
 
 
 def evaluate(
@@ -220,10 +229,13 @@ def evaluate(
         "reliability": [
             {
                 "name": item.predictor.name,
-                "before": {**item.before.to_dict(), **_pick(item.row, "")},
-                "after": {**item.after.to_dict(), **_pick(item.row, "_calibrated")},
+                "before": _drawn(item.before, item.row, ""),
+                "after": _drawn(item.after, item.row, "_calibrated"),
             }
             for item in judged
+        ],
+        "risk_coverage": [
+            {"name": item.predictor.name, **item.selective} for item in judged
         ],
         "verdict": verdict(bench, members, watch).to_dict(),
         "inputs": {
@@ -274,8 +286,9 @@ def chosen_pools(bench: Workbench) -> list[Predictor]:
     ]
 
 
-def _pick(row: Mapping[str, Any], suffix: str) -> dict[str, float]:
-    return {"ece": row[f"ece{suffix}"], "nll": row[f"nll{suffix}"]}
+def _drawn(drawn: Reliability, row: Mapping[str, Any], suffix: str) -> dict[str, Any]:
+    scores = {"ece": row[f"ece{suffix}"], "nll": row[f"nll{suffix}"]}
+    return {**drawn.to_dict(), "intervals": drawn.intervals(), **scores}
 
 
 def _disagreements(

@@ -118,7 +118,7 @@ def reliability(bins: Mapping, name: str) -> Figure:
     data = [
         _accuracy_bars(places, counts, confidence, accuracy),
         line("perfect", [0, 1], [0, 1], MID, line={"width": 1.5, "dash": "dash"}),
-        _points(confidence, accuracy),
+        _points(confidence, accuracy, bins.get("intervals")),
         _histogram(places, counts),
     ]
     data[1]["hoverinfo"] = "skip"
@@ -173,9 +173,11 @@ def _accuracy_bars(
 
 
 def _points(
-    confidence: Sequence[float | None], accuracy: Sequence[float | None]
+    confidence: Sequence[float | None],
+    accuracy: Sequence[float | None],
+    intervals: Sequence[Sequence[float | None] | None] | None,
 ) -> dict[str, Any]:
-    return {
+    points = {
         "type": "scatter",
         "mode": "lines+markers",
         "x": list(confidence),
@@ -185,6 +187,33 @@ def _points(
         "marker": {"color": ACCENT, "size": 6},
         "cliponaxis": False,
         "hoverinfo": "skip",
+    }
+    return (
+        points
+        if intervals is None
+        else points | {"error_y": _whiskers(accuracy, intervals)}
+    )
+
+
+def _whiskers(
+    accuracy: Sequence[float | None],
+    intervals: Sequence[Sequence[float | None] | None],
+) -> dict[str, Any]:
+    """Error bars from the ends of an interval to each bin's accuracy."""
+    above, below = [], []
+    for share, pair in zip(accuracy, intervals, strict=True):
+        low, high = finites(pair) if pair is not None else (None, None)
+        whole = share is not None and low is not None and high is not None
+        above.append(high - share if whole else 0.0)
+        below.append(share - low if whole else 0.0)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": above,
+        "arrayminus": below,
+        "color": ACCENT,
+        "thickness": 1,
+        "width": 3,
     }
 
 

@@ -8,6 +8,8 @@ from dale.report.figures import Figure, axis, figure, label, layout, line
 from dale.report.html_numbers import finite, finites
 
 Points = tuple[list[float], list[float]]
+_SHARES = ("error", "ece")  # shown in percent
+_TITLES = {"ece": "ECE", "logit_norm": "norm of the logits"}
 
 
 def schedule(rows: Sequence[Mapping], colours: Mapping[str, str]) -> Figure:
@@ -63,7 +65,7 @@ def curves(
         members: The document's ``members``; a member is marked where its trajectory
             was at its step, on the validation curve, or on the training curve when
             there is no validation.
-        quantity: ``loss`` or ``error``.
+        quantity: ``loss``, ``error``, ``ece`` or ``logit_norm``.
         colours: Trajectory → colour.
 
     Returns:
@@ -75,11 +77,11 @@ def curves(
     for name, rows in trajectories.items():
         data += _trajectory_lines(name, rows, quantity, colours[name], alone)
         data += _member_marks(name, rows, members, quantity, colours[name], alone)
-    unit = {"ticksuffix": "\u202f%"} if quantity == "error" else {}
+    unit = {"ticksuffix": "\u202f%"} if quantity in _SHARES else {}
     frame = layout(
         340,
         xaxis=axis("step", rangemode="tozero"),
-        yaxis=axis(quantity, rangemode="tozero", **unit),
+        yaxis=axis(_TITLES.get(quantity, quantity), rangemode="tozero", **unit),
         showlegend=True,
         hovermode="closest",
     )
@@ -144,8 +146,8 @@ def _by_trajectory(log: Sequence[Mapping]) -> dict[str, list[Mapping]]:
 
 
 def _values(rows: Sequence[Mapping], key: str) -> Points:
-    """Steps and values of one column, in percent for errors, holes left out."""
-    scale = 100.0 if key.endswith("error") else 1.0
+    """Steps and values of one column, shares in percent, holes left out."""
+    scale = 100.0 if key.endswith(_SHARES) else 1.0
     pairs = [(row["step"], finite(row.get(key))) for row in rows]
     kept = [(float(step), scale * y) for step, y in pairs if y is not None]
     return [step for step, _ in kept], [y for _, y in kept]
@@ -164,7 +166,7 @@ def _trajectory_lines(
         steps, values = _values(rows, f"{split}_{quantity}")
         if not steps:
             continue
-        hover = "%{y:.2f}\u202f%" if quantity == "error" else "%{y:.4f}"
+        hover = "%{y:.2f}\u202f%" if quantity in _SHARES else "%{y:.4f}"
         where = meaning if alone else f"{label(name)}, {meaning}"
         lines.append(
             line(

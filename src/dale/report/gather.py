@@ -74,7 +74,11 @@ def gather(
             },
             "disagreement": evaluation["disagreement"],
             "reliability": evaluation["reliability"],
+            "risk_coverage": evaluation.get("risk_coverage"),
         }
+    drift = run.read_result("drift")
+    if drift is not None:
+        document["drift"] = drift
     return document
 
 

@@ -18,6 +18,7 @@ from dale.report.sections_plots import (
 )
 from dale.report.sections_results import results
 from dale.report.sections_run import decisions, footer, header, members, recipe
+from dale.report.sections_trust import confidence, drift, selective
 
 __all__ = ["SECTIONS", "Section", "body"]
 
@@ -43,6 +44,9 @@ SECTIONS = (
     Section("curves", "Training", curves),
     Section("disagreement", "Disagreement of members", disagreement),
     Section("reliability", "Reliability", reliability),
+    Section("selective", "Risk and coverage", selective),
+    Section("confidence", "Confidence over training", confidence),
+    Section("drift", "Under drift", drift),
     Section("decisions", "Greedy soup", decisions),
     Section("members", "Members", members),
     Section("recipe", "Recipe", recipe),

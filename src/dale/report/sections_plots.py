@@ -110,7 +110,8 @@ def reliability(document: Mapping, plots: Plots) -> Html | None:
     lede = (
         "Bars: accuracy in each bin of confidence. Points: at the bin's mean "
         "confidence; below the dashed line they are over-confident, above it "
-        "under-confident. Underneath: the share of examples in each bin."
+        "under-confident. Whiskers: Wilson's 95 % interval of the accuracy. "
+        "Underneath: the share of examples in each bin."
     )
     return join(tag("p", lede, class_="lede"), tag("div", *made, class_="predictors"))
 

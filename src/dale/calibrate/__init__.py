@@ -8,6 +8,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dale.calibrate.arrays import (
+    ArrayCalibrator,
+    as_classes,
+    as_logits,
+    from_arrays,
+    temperature,
+)
 from dale.calibrate.beta import Beta, fit_beta
 from dale.calibrate.bias import BiasCorrected, fit_bias_corrected
 from dale.calibrate.calibrator import (
@@ -31,6 +38,14 @@ from dale.calibrate.members import (
     calibrate_then_pool,
     pool_then_calibrate,
 )
+from dale.calibrate.orders import (
+    ORDERS,
+    Candidate,
+    Order,
+    candidates,
+    choose,
+    ensemble_fit,
+)
 from dale.calibrate.platt import Platt, fit_platt
 from dale.calibrate.prior_shift import (
     PriorShift,
@@ -39,6 +54,7 @@ from dale.calibrate.prior_shift import (
     prior_log_odds,
 )
 from dale.calibrate.refinement import ScoreParts, score_parts
+from dale.calibrate.scaling import Temperature, fit_temperature
 from dale.calibrate.shift_estimates import (
     EmResult,
     NoShiftTest,
@@ -47,7 +63,6 @@ from dale.calibrate.shift_estimates import (
     fit_em,
     no_shift_test,
 )
-from dale.calibrate.temperature import Temperature, fit_temperature
 from dale.calibrate.vector import Vector, fit_vector
 from dale.errors import InputError, nearest
 
@@ -233,12 +248,15 @@ def load_calibrator(
 
 __all__ = [
     "CALIBRATORS",
+    "ORDERS",
     "SHIFT_ESTIMATES",
+    "ArrayCalibrator",
     "Beta",
     "BiasCorrected",
     "CalibratedEnsemble",
     "Calibration",
     "Calibrator",
+    "Candidate",
     "Combine",
     "Composed",
     "Dirichlet",
@@ -250,21 +268,27 @@ __all__ = [
     "Identity",
     "Isotonic",
     "NoShiftTest",
+    "Order",
     "Platt",
     "PriorShift",
     "ScoreParts",
     "ShiftEstimate",
     "Temperature",
     "Vector",
+    "as_classes",
+    "as_logits",
     "calibrate_then_pool",
+    "candidates",
     "check_disjoint",
     "check_logits",
     "check_saved",
+    "choose",
     "choose_strength",
     "compose",
     "cross_fit",
     "cross_fitted_score",
     "em_shares",
+    "ensemble_fit",
     "fit_bbse",
     "fit_beta",
     "fit_bias_corrected",
@@ -278,6 +302,7 @@ __all__ = [
     "fit_platt",
     "fit_temperature",
     "fit_vector",
+    "from_arrays",
     "given_shift",
     "load_calibrator",
     "mean_posterior_C",
@@ -285,4 +310,5 @@ __all__ = [
     "pool_then_calibrate",
     "prior_log_odds",
     "score_parts",
+    "temperature",
 ]

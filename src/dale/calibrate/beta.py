@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 from dale.calibrate.calibrator import check_number, checked_to_fit
 from dale.calibrate.fitted import Facts, Fitted, log_probs, ruled_out, settled
 from dale.calibrate.logistic import cross_entropy, logistic
-from dale.calibrate.temperature import fit_temperature
+from dale.calibrate.scaling import fit_temperature
 from dale.errors import InputError
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from dale.calibrate.calibrator import Calibrator, check_number
 from dale.calibrate.fitted import Facts, Fitted, log_probs, ruled_out, settled
 from dale.calibrate.guard import cross_fitted_score
-from dale.calibrate.temperature import fit_temperature
+from dale.calibrate.scaling import fit_temperature
 from dale.errors import InputError
 from dale.metrics import blocks, checked, nll
 

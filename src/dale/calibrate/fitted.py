@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dale.calibrate.calibrator import Header, check_saved
-from dale.calibrate.temperature import Temperature
+from dale.calibrate.scaling import Temperature
 from dale.errors import InputError
 from dale.metrics import blocks, check_shape, nll, nll_N
 

@@ -1,9 +1,10 @@
 """Honest scores: never fit and score on the same examples.
 
-Shapes: N examples, C classes, R repeats.
+Shapes: M members, N examples, C classes, R repeats.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,9 +12,21 @@ from torch import Tensor
 from dale.calibrate.calibrator import Calibrator
 from dale.errors import InputError, LeakageError
 from dale.keys import key
-from dale.metrics import checked
+from dale.metrics import checked, checked_members, checked_targets
 
 Fit = Callable[[Tensor, Tensor], Calibrator]
+"""From logits and targets to what ``apply`` calibrates such logits with."""
+
+
+class Applied(Protocol):
+    """What cross-fitting needs of a fit: a map to logits of shape (N, C)."""
+
+    def apply(self, logits: Tensor, /) -> Tensor:
+        """The calibrated logits."""
+        ...
+
+
+AnyFit = Callable[[Tensor, Tensor], Applied]
 
 
 def check_disjoint(
@@ -50,7 +63,7 @@ def check_disjoint(
 def cross_fit(
     logits_NC: Tensor,
     targets_N: Tensor,
-    fit: Fit,
+    fit: AnyFit,
     folds: int = 2,
     repeats: int = 5,
     seed: int = 0,
@@ -63,7 +76,7 @@ def cross_fit(
     first would score a mean of calibrators instead of one.
 
     Args:
-        logits_NC: Floating, shape (N, C).
+        logits_NC: Floating, shape (N, C); or (M, N, C) for a fit that takes members.
         targets_N: Integer classes in [0, C), shape (N,).
         fit: A fitting function such as `fit_temperature`.
         folds: Number of folds, from 2 to N.
@@ -89,7 +102,7 @@ def cross_fit(
         Uncertainty Estimation and Ensembling in Deep Learning, 2020, arXiv
         2002.06470: their test-time cross-validation, with 2 folds and 5 repeats.
     """
-    logits_NC, targets_N = checked(logits_NC, targets_N)
+    logits_NC, targets_N = _checked(logits_NC, targets_N)
     _check_numbers(folds, repeats, len(targets_N))
     return torch.stack(
         [
@@ -103,7 +116,7 @@ def cross_fitted_score(
     metric: Callable[[Tensor, Tensor], float],
     logits_NC: Tensor,
     targets_N: Tensor,
-    fit: Fit,
+    fit: AnyFit,
     folds: int = 2,
     repeats: int = 5,
     seed: int = 0,
@@ -115,7 +128,7 @@ def cross_fitted_score(
 
     Args:
         metric: A function of (logits_NC, targets_N) that returns a float.
-        logits_NC: Floating, shape (N, C).
+        logits_NC: Floating, shape (N, C); or (M, N, C) for a fit that takes members.
         targets_N: Integer classes in [0, C), shape (N,).
         fit: A fitting function such as `fit_temperature`.
         folds: Number of folds, from 2 to N.
@@ -141,7 +154,7 @@ def cross_fitted_score(
     Reference:
         Ashukha et al., 2020, as for `cross_fit`.
     """
-    logits_NC, targets_N = checked(logits_NC, targets_N)
+    logits_NC, targets_N = _checked(logits_NC, targets_N)
     _check_numbers(folds, repeats, len(targets_N))
     total = 0.0
     for repeat in range(repeats):
@@ -154,7 +167,7 @@ def cross_fitted_score(
 def _one_repeat(
     logits_NC: Tensor,
     targets_N: Tensor,
-    fit: Fit,
+    fit: AnyFit,
     folds: int,
     seed: int,
 ) -> Tensor:
@@ -164,12 +177,21 @@ def _one_repeat(
     fold_N = torch.empty(count, dtype=torch.int64)
     fold_N[order_N] = torch.arange(count) % folds
     fold_N = fold_N.to(logits_NC.device)
-    calibrated_NC = torch.empty_like(logits_NC, dtype=torch.float64)
+    shape = logits_NC.shape[-2:]
+    calibrated_NC = logits_NC.new_empty(shape, dtype=torch.float64)
     for fold in range(folds):
         held = fold_N == fold
-        fitted = fit(logits_NC[~held], targets_N[~held])
-        calibrated_NC[held] = fitted.apply(logits_NC[held])
+        # the examples are the last axis but one, with members and without
+        fitted = fit(logits_NC[..., ~held, :], targets_N[~held])
+        calibrated_NC[held] = fitted.apply(logits_NC[..., held, :])
     return calibrated_NC
+
+
+def _checked(logits: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    if isinstance(logits, Tensor) and logits.ndim == 3:
+        logits = checked_members(logits, targets_N)
+        return logits, checked_targets(targets_N, logits[0])
+    return checked(logits, targets_N)
 
 
 def _check_numbers(folds: int, repeats: int, count: int) -> None:

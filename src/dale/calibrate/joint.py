@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from dale.calibrate.calibrator import Identity
 from dale.calibrate.members import CalibratedEnsemble, Combine
-from dale.calibrate.temperature import Temperature, fit_temperature
+from dale.calibrate.scaling import Temperature, fit_temperature
 from dale.errors import InputError
 from dale.metrics import checked_members, checked_targets, nll
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from dale.calibrate.calibrator import Calibrator, Header, Identity
 from dale.calibrate.compose import Composed
 from dale.calibrate.guard import Fit
-from dale.calibrate.temperature import fit_temperature
+from dale.calibrate.scaling import fit_temperature
 from dale.errors import InputError
 from dale.metrics import check_shape, checked_members
 

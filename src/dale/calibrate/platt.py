@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 from dale.calibrate.calibrator import checked_to_fit
 from dale.calibrate.fitted import Facts, Fitted, log_odds, ruled_out, settled
 from dale.calibrate.logistic import logistic
-from dale.calibrate.temperature import fit_temperature
+from dale.calibrate.scaling import fit_temperature
 from dale.metrics import blocks
 
 

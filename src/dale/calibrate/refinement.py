@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dale.calibrate.guard import Fit, cross_fitted_score
-from dale.calibrate.temperature import fit_temperature
+from dale.calibrate.scaling import fit_temperature
 from dale.metrics import nll
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from dale.calibrate.calibrator import check_number
 from dale.calibrate.fitted import Facts, Fitted, log_probs, ruled_out, settled
 from dale.calibrate.newton import Local, minimise
-from dale.calibrate.temperature import fit_temperature
+from dale.calibrate.scaling import fit_temperature
 from dale.metrics import blocks, checked
 
 

@@ -17,6 +17,13 @@ from dale.data.drifted import Corrupted, corrupted
 from dale.data.factory import factory
 from dale.data.idx import idx
 from dale.data.images import images
+from dale.data.logits import (
+    LOGIT_SUFFIXES,
+    Logits,
+    is_logits_file,
+    read_logits,
+    write_logits,
+)
 from dale.data.npz import npz
 from dale.data.shift import Novelty, hold_out_classes, resample_priors
 from dale.data.splits import make_splits
@@ -25,6 +32,7 @@ from dale.errors import DataError, nearest
 __all__ = [
     "AUGMENTATIONS",
     "CORRUPTIONS",
+    "LOGIT_SUFFIXES",
     "SEVERITIES",
     "SOURCES",
     "SPLITS",
@@ -32,6 +40,7 @@ __all__ = [
     "Corrupted",
     "Corruption",
     "Data",
+    "Logits",
     "Novelty",
     "Source",
     "Split",
@@ -45,10 +54,13 @@ __all__ = [
     "hold_out_classes",
     "idx",
     "images",
+    "is_logits_file",
     "load",
     "make_splits",
     "npz",
+    "read_logits",
     "resample_priors",
+    "write_logits",
 ]
 
 

@@ -54,7 +54,7 @@ def npz(
         >>> {name: len(split) for name, split in npz(file).splits.items()}
         {'train': 16, 'val': 2, 'test': 2}
     """
-    held = _read(Path(path).expanduser())
+    held = read_archive(Path(path).expanduser())
     pairs = {"train": ("x", "y")} if "x" in held or "y" in held else {}
     pairs |= {
         split: (f"x_{split}", f"y_{split}")
@@ -81,7 +81,12 @@ def npz(
     )
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_archive(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a NumPy archive by name; nothing is unpickled.
+
+    Raises:
+        DataError: No such file, or it is no archive of numbers.
+    """
     if not path.is_file():
         raise DataError(f"no file {path}")
     try:

@@ -73,8 +73,7 @@ def severity(found: Mapping, measure: str) -> Figure:
             mode="lines+markers",
             marker={"size": 5},
             legendgroup=row["name"],
-            hovertemplate="severity %{x}<br>"
-            + ("%{y:.2f}\u202f%" if share else "%{y:.4f}"),
+            hovertemplate=f"severity %{{x}}<br>{hover}",
         )
         bars = _bars(points, measure, values, 100.0 if share else 1.0)
         data.append(trace if bars is None else trace | {"error_y": bars})

@@ -16,7 +16,8 @@
     │   └── DiskError                  the disk refused a write
     ├── TrainingError                  training could not go on
     │   └── NotFiniteError             the loss became NaN or infinite
-    └── Interrupted                    stopped on request; can be resumed
+    ├── Interrupted                    stopped on request; can be resumed
+    └── Elsewhere                      another process failed, and says why
 
 A message is one line: what was wrong, what was expected, and where. The command
 line prints it as it is and exits with 2 for an `InputError`, with 1 otherwise.
@@ -98,6 +99,10 @@ class NotFiniteError(TrainingError):
 
 class Interrupted(DaleError):
     """Stopped on request at a point from which the run can be resumed."""
+
+
+class Elsewhere(DaleError):
+    """Another process of the same run failed, and says itself what went wrong."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from dale.metrics import blocks, check_shape, nll
 _RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
 _TOLERANCE = 1e-10  # of log b
 _CLOSE = 1e-4  # the same where sums are in float32; the last step squares it
-_GLANCED = 2**21  # logits that tell where to look in a larger problem
+_GLANCED = 2**18  # logits that tell where to look in a larger problem
 _FACTS = ("nll_before", "nll_after", "at_bound", "n")
 
 

@@ -62,14 +62,12 @@ class Slope:
             zero = e.sum(dim=1).double()
             if self.exact:
                 z.masked_fill_(e == 0.0, 0.0)  # they may be -inf, and 0 * inf is NaN
-            e *= z
-            mean = e.sum(dim=1).double() / zero
-            if self.exact:  # what a difference of squares would cancel
-                e = (z - mean[:, None]).square_().mul_((z * b).exp_())
-                spread = e.sum(dim=1) / zero
+                mean = (e * z).sum(dim=1) / zero
+                # the mean of squares less the square of the mean would cancel
+                spread = z.sub_(mean[:, None]).square_().mul_(e).sum(dim=1) / zero
             else:
-                e *= z
-                spread = e.sum(dim=1).double() / zero - mean.square()
+                mean = e.mul_(z).sum(dim=1).double() / zero
+                spread = e.mul_(z).sum(dim=1).double() / zero - mean.square()
             own = self._own_N[rows]
             nll += float((zero.log() - b * own).sum())
             slope += float((mean - own).sum())

@@ -1,16 +1,25 @@
 """``dale calibrate``: make confidences honest."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, RUN, number, percent, show_json, table
+from dale.cli.common import JSON, err, number, out, percent, show_json, table
+from dale.cli.scores import SCORES
 
 
 @app.command()
 def calibrate(
-    run: RUN,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="The run folder, or a file of logits and targets (.npz, .safetensors, "
+            ".parquet).",
+            show_default=False,
+        ),
+    ],
     name: Annotated[
         list[str] | None,
         typer.Option(
@@ -18,25 +27,58 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    method: Annotated[str, typer.Option(help="How to calibrate.")] = "temperature",
+    method: Annotated[
+        str, typer.Option(help="How to calibrate; auto: by cross-fitted NLL.")
+    ] = "temperature",
+    order: Annotated[
+        str,
+        typer.Option(
+            help="For ensembles: pool-first, members-first, members-and-pool, joint "
+            "or auto."
+        ),
+    ] = "pool-first",
     fit: Annotated[str, typer.Option(help="Split to fit on.")] = "val",
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
     cross_fit: Annotated[
         bool, typer.Option("--cross-fit", help="Fit and score on folds of the split.")
     ] = False,
+    score: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a file: another file to score [folds of the first].",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a file: where to write the calibrator.", show_default=False
+        ),
+    ] = None,
     json: JSON = False,
 ) -> None:
     """Fit a calibrator on one split and score it on another."""
-    from dale.errors import LeakageError
+    from dale.data import is_logits_file
+    from dale.errors import InputError, LeakageError
     from dale.recipes import Workbench
     from dale.recipes import calibrate as calibrated
     from dale.store import Run
 
+    if is_logits_file(run):
+        if name or cross_fit:
+            what = "--name" if name else "--cross-fit"
+            raise InputError(f"{what} is for runs; {run} is a file of logits")
+        _file(run, score, output, method, order, json)
+        return
+    if score is not None or output is not None:
+        what = "--score" if score is not None else "--output"
+        raise InputError(f"{what} is for files of logits; {run} is no such file")
     try:
         records = calibrated(
             Workbench(Run(run)),
             names=name,
             method=method,
+            order=order,
             fit=fit,
             score=split,
             cross_fitted=cross_fit,
@@ -50,20 +92,76 @@ def calibrate(
         [
             record["name"],
             _fitted(record),
-            number(record["nll"]),
-            number(record["nll_calibrated"]),
-            percent(record["ece"]),
-            percent(record["ece_calibrated"]),
+            _with_interval(record, "nll", number),
+            _with_interval(record, "nll_calibrated", number),
+            _with_interval(record, "ece", percent),
+            _with_interval(record, "ece_calibrated", percent),
         ]
         for record in records
     ]
     where = f"folds of {split}" if cross_fit else f"{fit}, scored on {split}"
     columns = ["", method, "NLL", "NLL after", "ECE %", "ECE % after"]
-    table(f"fitted on {where}", columns, rows)
+    table(f"fitted on {where}; 95 % intervals over examples", columns, rows)
 
 
-def _fitted(record: dict) -> str:  # type: ignore[type-arg]
-    value = record["tensors"].get("temperature")
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return number(value, 3) if value is not None else record["method"]
+def _fitted(record: dict[str, Any]) -> str:
+    """The temperature where there is one alone, else what was fitted."""
+    ways = [record["method"]]
+    if record["order"] is not None:
+        ways.append(record["order"])
+    tensors = record["tensors"]
+    names = [key for key in tensors if key.endswith("temperature")]
+    if record["method"] == "temperature" and len(names) == 1:
+        ways[0] = f"T {number(float(tensors[names[0]]), 3)}"
+    return " ".join(ways)
+
+
+def _with_interval(record: dict[str, Any], key: str, show: Any) -> str:
+    ends = record.get(f"{key}_interval")
+    text = show(record[key])
+    return text if ends is None else f"{text} [{show(ends[0])}, {show(ends[1])}]"
+
+
+def _file(
+    path: Path,
+    score: Path | None,
+    output: Path | None,
+    method: str,
+    order: str,
+    json: bool,
+) -> None:
+    """Calibrate the logits in a file."""
+    from shlex import quote
+
+    from dale.data import read_logits
+    from dale.recipes import calibrate_logits, save_calibrator
+
+    fit = read_logits(path)
+    held = None if score is None else read_logits(score)
+    record, fitted = calibrate_logits(fit, held, method=method, order=order)
+    if output is not None:
+        save_calibrator(output, fitted, fit)
+        record["calibrator"] = str(output)
+    if json:
+        show_json(record)
+        return
+    for candidate in record["candidates"]:
+        way = candidate["method"]
+        if record["order"] is not None:
+            way += f", {candidate['order']}"
+        out.print(f"cross-fitted NLL {number(candidate['nll'])}  {way}")
+    out.print(record["describe"], soft_wrap=True)
+    where = f"folds of {path}" if score is None else str(score)
+    cells = []
+    for key, title, show in SCORES:
+        before, after = record["before"], record["after"]
+        cells.append(
+            [title, *(_with_interval(scores, key, show) for scores in (before, after))]
+        )
+    title = f"{where}, {record['n']} examples; 95 % intervals over examples"
+    table(title, ["", "before", "after"], cells)
+    if output is not None:
+        err.print(
+            f"next: dale evaluate OTHER{path.suffix} --apply {quote(str(output))}",
+            soft_wrap=True,
+        )

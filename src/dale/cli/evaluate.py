@@ -1,6 +1,7 @@
 """``dale evaluate``: everything in a run on the same terms."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
@@ -9,7 +10,6 @@ import typer
 from dale.cli import app
 from dale.cli.common import (
     JSON,
-    RUN,
     err,
     number,
     out,
@@ -18,23 +18,54 @@ from dale.cli.common import (
     show_json,
     table,
 )
+from dale.cli.scores import SCORES
 
 
 @app.command()
 def evaluate(
-    run: RUN,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="The run folder, or a file of logits and targets (.npz, .safetensors, "
+            ".parquet).",
+            show_default=False,
+        ),
+    ],
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
     fit: Annotated[str, typer.Option(help="Split to fit temperatures on.")] = "val",
     drift: Annotated[
         bool, typer.Option("--drift", help="On corrupted images too, by severity.")
     ] = False,
+    apply: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a file: a calibrator from dale calibrate.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a file: where to write the calibrated logits.",
+            show_default=False,
+        ),
+    ] = None,
     json: JSON = False,
 ) -> None:
     """Score members, averages and ensembles; say which regime the run is in."""
+    from dale.data import is_logits_file
+    from dale.errors import InputError
     from dale.recipes import Workbench
     from dale.recipes import evaluate as evaluated
     from dale.store import Run
 
+    if is_logits_file(run):
+        if drift:
+            raise InputError(f"--drift is for runs; {run} is a file of logits")
+        _file(run, apply, output, json)
+        return
+    if apply is not None or output is not None:
+        what = "--apply" if apply is not None else "--output"
+        raise InputError(f"{what} is for files of logits; {run} is no such file")
     bench = Workbench(Run(run))
     found = evaluated(bench, fit=fit, score=split)
     drifted = _drifted(bench, fit, split, quiet=json) if drift else None
@@ -60,6 +91,58 @@ def show_verdict(verdict: Mapping[str, Any]) -> None:
     for reason in verdict["reasons"]:
         out.print(f"  · {reason}")
     out.print(f"  {verdict['advice']}")
+
+
+def _file(path: Path, apply: Path | None, output: Path | None, json: bool) -> None:
+    """Score the logits in a file, calibrated if asked."""
+    from dale.data import read_logits, write_logits
+    from dale.recipes import calibrated_logits, evaluate_logits, read_calibrator
+    from dale.recipes.logits import pooled
+
+    logits = read_logits(path)
+    calibrator = None
+    if apply is not None:
+        # without targets nothing is scored, and nothing can leak
+        scored = None if logits.targets_N is None else logits
+        calibrator = read_calibrator(apply, scored)
+    if output is not None:
+        made = pooled(logits)
+        if calibrator is not None:
+            made = calibrated_logits(calibrator, logits)
+        write_logits(output, made, logits.targets_N)
+        if logits.targets_N is None:
+            out.print(f"{output}: {len(made)} examples, no targets to score")
+            return
+    found = evaluate_logits(logits, calibrator)
+    if json:
+        show_json(found)
+        return
+    if found["calibrated"] is not None:
+        out.print(found["calibrated"], soft_wrap=True)
+    cells = []
+    for key, title, show in SCORES:
+        low, high = found[f"{key}_interval"]
+        cells.append([title, show(found[key]), f"{show(low)} to {show(high)}"])
+    table(f"{path}, {found['n']} examples", ["", "score", "95 % interval"], cells)
+    _show_reliability(found["reliability"])
+
+
+def _show_reliability(found: Mapping[str, Any]) -> None:
+    """One line for each bin that holds examples."""
+    bins = zip(
+        found["confidence"],
+        found["accuracy"],
+        found["intervals"],
+        found["counts"],
+        strict=True,
+    )
+    cells = [
+        [percent(sure), percent(right), " to ".join(map(percent, ends)), str(count)]
+        for sure, right, ends, count in bins
+        if right is not None
+    ]
+    columns = ["says %", "is right %", "95 % interval", "examples"]
+    table("confidence against accuracy", columns, cells)
 
 
 def _drifted(bench: Any, fit: str, split: str, quiet: bool) -> dict[str, Any]:

@@ -109,8 +109,8 @@ def read_logits(path: str | Path) -> Logits:
     keys = [key for key in _TARGETS if key in held]
     if "logits" not in held or len(keys) > 1:
         raise DataError(
-            f"{path} holds {', '.join(sorted(held)) or 'nothing'}; expected logits, and "
-            "targets or labels"
+            f"{path} holds {', '.join(sorted(held)) or 'nothing'}; expected logits, "
+            "and targets or labels"
         )
     logits = held["logits"]
     if not logits.is_floating_point():

@@ -12,8 +12,11 @@ from torch import Tensor
 from dale.errors import InputError
 from dale.keys import key
 from dale.metrics.accuracy import accuracy, correct_N, error
+from dale.metrics.bins import edges_of, index_of, rounded
+from dale.metrics.calibration import ece
 from dale.metrics.check import checked
 from dale.metrics.proper import brier, brier_N, nll, nll_N
+from dale.metrics.ranking import confidence_N
 
 # a mean over examples is resampled from one number per example instead of C
 _PER_EXAMPLE: dict[object, Callable[[Tensor, Tensor], Tensor]] = {
@@ -73,20 +76,41 @@ def bootstrap(
     if not 0 < level < 1:
         raise InputError(f"level: expected a number in (0, 1), got {level!r}")
     logits_NC, targets_N = checked(logits_NC, targets_N)
-    per_example = _PER_EXAMPLE.get(metric)
-    scores = None if per_example is None else per_example(logits_NC, targets_N).double()
+    quick = _quick(metric, logits_NC, targets_N)
     values = []
     generator = torch.Generator().manual_seed(key(seed, "bootstrap"))
     count = len(targets_N)
     for _ in range(n):
         drawn_N = torch.randint(count, (count,), generator=generator)
         drawn_N = drawn_N.to(logits_NC.device)
-        if scores is None:
+        if quick is None:
             values.append(metric(logits_NC[drawn_N], targets_N[drawn_N]))
         else:
-            values.append(float(scores[drawn_N].mean()))
+            values.append(quick(drawn_N))
     values = sorted(value for value in values if not isnan(value))
     if not values:
         return nan, nan
     tail, last = (1 - level) / 2, len(values) - 1
     return values[floor(tail * last)], values[ceil((1 - tail) * last)]
+
+
+def _quick(
+    metric: object, logits_NC: Tensor, targets_N: Tensor
+) -> Callable[[Tensor], float] | None:
+    """The metric of drawn examples, from a number or two for each; None if unknown."""
+    if metric in _PER_EXAMPLE:
+        scores_N = _PER_EXAMPLE[metric](logits_NC, targets_N).double()
+        return lambda drawn_N: float(scores_N[drawn_N].mean())
+    if metric is not ece:
+        return None
+    # edges of equal width stay where they are, so that an example keeps its bin
+    sure_N, bins = confidence_N(logits_NC), 15
+    gap_N = correct_N(logits_NC, targets_N).double() - sure_N
+    level_N = rounded(sure_N)
+    index_N = index_of(level_N, edges_of(level_N, bins, "width"))
+
+    def binned(drawn_N: Tensor) -> float:
+        gaps = torch.bincount(index_N[drawn_N], gap_N[drawn_N], minlength=bins)
+        return float(gaps.abs().sum()) / len(drawn_N)
+
+    return binned

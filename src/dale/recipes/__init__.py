@@ -9,6 +9,11 @@ from dale.recipes.evaluation import evaluate as evaluate
 from dale.recipes.evaluation import judge as judge
 from dale.recipes.evaluation import predictors as predictors
 from dale.recipes.fusion import fuse as fuse
+from dale.recipes.logits import calibrate_logits as calibrate_logits
+from dale.recipes.logits import calibrated_logits as calibrated_logits
+from dale.recipes.logits import evaluate_logits as evaluate_logits
+from dale.recipes.logits import read_calibrator as read_calibrator
+from dale.recipes.logits import save_calibrator as save_calibrator
 from dale.recipes.planning import Plan as Plan
 from dale.recipes.planning import plan as plan
 from dale.recipes.pooling import first_pool as first_pool
@@ -30,8 +35,11 @@ __all__ = [
     "Predictor",
     "Workbench",
     "calibrate",
+    "calibrate_logits",
+    "calibrated_logits",
     "drift",
     "evaluate",
+    "evaluate_logits",
     "first_pool",
     "fuse",
     "judge",
@@ -39,6 +47,8 @@ __all__ = [
     "plan",
     "pool",
     "predictors",
+    "read_calibrator",
+    "save_calibrator",
     "schema_text",
     "start",
     "verify",

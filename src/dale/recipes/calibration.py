@@ -1,13 +1,28 @@
-"""Calibrating the predictors of a run."""
+"""Calibrating the predictors of a run.
+
+Shapes: M members, N examples, C classes.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from dale.calibrate import CALIBRATORS, cross_fitted_score
+import torch
+
+from dale.calibrate import (
+    CALIBRATORS,
+    candidates,
+    choose,
+    cross_fitted_score,
+    ensemble_fit,
+)
+from dale.ensemble import COMBINERS
 from dale.errors import InputError, nearest
-from dale.metrics import ece, nll
+from dale.metrics import bootstrap, ece, nll
 from dale.recipes.evaluation import Predictor, chosen_pools, predictors
 from dale.recipes.workbench import Workbench
+from dale.store import Predictions
+
+_RESAMPLES = 500
 
 
 def calibrate(
@@ -15,6 +30,7 @@ def calibrate(
     *,
     names: Sequence[str] | None = None,
     method: str = "temperature",
+    order: str = "pool-first",
     fit: str = "val",
     score: str = "test",
     cross_fitted: bool = False,
@@ -25,56 +41,90 @@ def calibrate(
         bench: The run.
         names: Predictors by the names in the table, or members by label; all by
             default.
-        method: A calibrator, such as ``"temperature"``.
+        method: A calibrator, such as ``"temperature"``; ``"auto"`` is the one of the
+            lowest cross-fitted NLL on `fit`.
+        order: A row of `dale.calibrate.ORDERS`, for ensembles; ``"auto"`` likewise.
         fit: Split to fit on.
         score: Split to score on.
         cross_fitted: Fit and score on folds of `score` instead; then it may be the
             split that was fitted on.
 
     Returns:
-        One record for each predictor: the fitted values, NLL and ECE before and after.
+        One record for each predictor: the fitted values, NLL and ECE before and after
+        with 95 % bootstrap intervals (after cross-fitting without), and what was
+        compared by ``"auto"``.
 
     Raises:
-        InputError: The method or a predictor is unknown.
+        InputError: The method, order or a predictor is unknown.
         LeakageError: Fitted and scored on the same examples without cross-fitting.
     """
-    if method not in CALIBRATORS:
-        raise InputError(f"unknown method {method!r}; {nearest(method, CALIBRATORS)}")
+    candidates(method, order, 2, 2, 2)  # unknown names are refused before any work
     if not cross_fitted:
         bench.check_apart(fit, score)
     wanted = _predictors(bench, names)
     members = bench.members(labels=_labels(wanted))
     fitting, scoring = bench.predict(fit, members), bench.predict(score, members)
-    records = []
-    for predictor in wanted:
-        make = CALIBRATORS[method].fit
-        fitted = make(predictor.logits(fitting), fitting.targets_N)
-        raw_NC, targets_N = predictor.logits(scoring), scoring.targets_N
-        after_NC = fitted.apply(raw_NC)
-        record: dict[str, Any] = {
-            "name": predictor.name,
-            "method": method,
-            "fitted": fitted.header(),
-            "tensors": {key: t.tolist() for key, t in fitted.tensors().items()},
-            "fitted_on": fit,
-            "split": score,
-            "nll": nll(raw_NC, targets_N),
-            "ece": ece(raw_NC, targets_N),
-        }
-        if cross_fitted:
-            record |= {
-                f"{key}_calibrated": cross_fitted_score(metric, raw_NC, targets_N, make)
-                for key, metric in (("nll", nll), ("ece", ece))
-            }
-        else:
-            record |= {
-                "nll_calibrated": nll(after_NC, targets_N),
-                "ece_calibrated": ece(after_NC, targets_N),
-            }
-        records.append(record)
+    records = [
+        _record(predictor, fitting, scoring, method, order, cross_fitted)
+        for predictor in wanted
+    ]
     with bench.run.lock():
         bench.run.write_result("calibration", {"calibrators": records})
     return records
+
+
+def _record(
+    predictor: Predictor,
+    fitting: Predictions,
+    scoring: Predictions,
+    method: str,
+    order: str,
+    cross_fitted: bool,
+) -> dict[str, Any]:
+    """What one predictor gains."""
+    given = fitting.pick(predictor.labels).logits_MNC
+    held = scoring.pick(predictor.labels).logits_MNC
+    pool = COMBINERS[predictor.combine].function
+    weights_M = None
+    if predictor.weights is not None:
+        weights_M = given.new_tensor(predictor.weights, dtype=torch.float64)
+    pairs = candidates(method, order, *given.shape)
+    compared = []
+    if len(pairs) > 1:
+        compared = choose(given, fitting.targets_N, pool, pairs, weights_M)
+        pairs = [(compared[0].method, compared[0].order)]
+    ((method, order),) = pairs
+    make: Any = ensemble_fit(method, order, pool, weights_M)
+    if len(predictor.labels) == 1:
+        make = CALIBRATORS[method].fit
+        given, held = given[0], held[0]
+    fitted = make(given, fitting.targets_N)
+    raw_NC, targets_N = predictor.logits(scoring), scoring.targets_N
+    record: dict[str, Any] = {
+        "name": predictor.name,
+        "method": method,
+        "order": order if len(predictor.labels) > 1 else None,
+        "fitted": fitted.header(),
+        "tensors": {key: t.tolist() for key, t in fitted.tensors().items()},
+        "describe": fitted.describe(),
+        "candidates": [vars(candidate) for candidate in compared],
+        "fitted_on": fitting.split,
+        "split": scoring.split,
+    }
+    for key, metric in (("nll", nll), ("ece", ece)):
+        record[key] = metric(raw_NC, targets_N)
+        interval = bootstrap(metric, raw_NC, targets_N, n=_RESAMPLES)
+        record[f"{key}_interval"] = list(interval)
+        if cross_fitted:
+            record[f"{key}_calibrated"] = cross_fitted_score(
+                metric, held, targets_N, make
+            )
+            continue
+        after_NC = fitted.apply(held)
+        record[f"{key}_calibrated"] = metric(after_NC, targets_N)
+        interval = bootstrap(metric, after_NC, targets_N, n=_RESAMPLES)
+        record[f"{key}_calibrated_interval"] = list(interval)
+    return record
 
 
 def _predictors(bench: Workbench, names: Sequence[str] | None) -> list[Predictor]:

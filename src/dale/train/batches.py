@@ -8,6 +8,23 @@ from torch import Tensor
 from dale.keys import key
 
 
+def shares(count: int, parts: int) -> list[tuple[int, int]]:
+    """Cut so many things into nearly equal parts.
+
+    Args:
+        count: How many there are.
+        parts: How many parts, at least 1.
+
+    Returns:
+        Where each part begins and ends.
+
+    Example:
+        >>> shares(10, 3)
+        [(0, 3), (3, 6), (6, 10)]
+    """
+    return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+
+
 @dataclass(frozen=True)
 class Batches:
     """How a split is cut into batches: nearly equal ones, so that none is tiny.
@@ -24,6 +41,11 @@ class Batches:
     def per_epoch(self) -> int:
         """Batches in one pass: the examples over the size, rounded up."""
         return -(-self.examples // self.size)
+
+    @property
+    def smallest(self) -> int:
+        """Examples in the smallest batch."""
+        return self.examples // self.per_epoch
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """The order of the examples in one epoch."""

@@ -1,6 +1,6 @@
 """Keeps what a trajectory produces in a run folder: states, members, log lines."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,14 @@ class Watcher:
 
 
 def statistics_batches(
-    data: Data, recipe: Recipe, seed: int, model: nn.Module
+    data: Data, recipe: Recipe, trajectory: Trajectory, model: nn.Module
 ) -> Iterator[Tensor]:
     """One walk over the training examples, mixed, without augmentation.
 
     Args:
         data: The data.
         recipe: For the size of the batches.
-        seed: Of the order.
+        trajectory: For the seed of the order and the rows that it trains on.
         model: The network that will see them; they are put on its device.
 
     Yields:
@@ -62,8 +62,10 @@ def statistics_batches(
     split = data.splits["train"]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     batches = Batches(len(split), recipe.batch)
-    generator = torch.Generator().manual_seed(key(seed, "statistics"))
+    generator = torch.Generator().manual_seed(key(trajectory.seed, "statistics"))
     order = torch.randperm(len(split), generator=generator)
+    rows_N = trajectory.rows(len(split))
+    order = order if rows_N is None else rows_N[order]
     for index in range(batches.per_epoch):
         start, end = batches.bounds(index)
         yield split.batch(order[start:end]).to(device)
@@ -133,33 +135,61 @@ class RunKeeper:
         """Scores on the validation split."""
         return self._evaluate(model, self._data.splits["val"])
 
-    def member(
-        self, collector: Collector, index: int, step: int, model: nn.Module
+    def members(
+        self, taken: Sequence[tuple[Collector, int]], step: int, model: nn.Module
     ) -> None:
-        """Append a member to the population, with its validation scores."""
-        trajectory = self._trajectory
+        """Append members to the population, with their validation scores.
+
+        One walk over the training examples serves all of them that are averages.
+        """
         live = weights_of(model)
-        taken: Weights = collector.member(live)
-        if collector.averaged and has_statistics(model):
-            walk = statistics_batches(self._data, self._recipe, trajectory.seed, model)
-            (taken,) = reestimate(model, [taken], walk)
+        found = [collector.member(index, live) for collector, index in taken]
+        places = [p for p, (collector, _) in enumerate(taken) if collector.averaged]
+        if places and has_statistics(model):
+            trajectory = self._trajectory
+            walk = statistics_batches(self._data, self._recipe, trajectory, model)
+            fresh = reestimate(model, [found[place] for place in places], walk)
+            for place, weights in zip(places, fresh, strict=True):
+                found[place] = weights
+        for (collector, index), weights in zip(taken, found, strict=True):
+            self._append(collector, index, weights, step, model)
+        load_into(model, live)
+        for collector in dict.fromkeys(collector for collector, _ in taken):
+            self._keep(collector)
+
+    def _append(
+        self,
+        collector: Collector,
+        index: int,
+        taken: Weights,
+        step: int,
+        model: nn.Module,
+    ) -> None:
+        trajectory = self._trajectory
         self._check_finite(taken, step)
         load_into(model, taken)
         scores = self.score(model)
-        load_into(model, live)
+        name, group = trajectory.named(collector)
         member = self._run.population.append(
             taken,
-            label=f"{trajectory.name}-c{index:02d}-s{step}",
+            label=f"{name}-c{index:02d}-s{step}",
             how=collector.how,
-            group=trajectory.group,
+            group=group,
             layout=layout_of(model),
             step=step,
             cycle=index,
             seed=trajectory.seed,
             scores={f"val_{name}": value for name, value in scores.items()},
-            details={"trajectory": trajectory.name},
+            details={"trajectory": trajectory.name, **collector.details(index)},
         )
         self._watcher.member(member)
+
+    def _keep(self, collector: Collector) -> None:
+        """Write what a collector wants kept beside its members."""
+        found = collector.keepsake()
+        if found:
+            name, _ = self._trajectory.named(collector)
+            save_state(self._run.folder / "collected" / f"{name}.safetensors", found)
 
     def _check_members(self) -> None:
         """Refuse to go on without the files of members that were taken."""

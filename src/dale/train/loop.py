@@ -8,7 +8,7 @@ so that a process killed at any moment resumes to the same bytes.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -73,10 +73,10 @@ class Keeper(Protocol):
         """Add a line to the log."""
         ...
 
-    def member(
-        self, collector: Collector, index: int, step: int, model: nn.Module
+    def members(
+        self, taken: Sequence[tuple[Collector, int]], step: int, model: nn.Module
     ) -> None:
-        """Take a member from the collector and the model's weights."""
+        """Take these members of these collectors, given the model's weights."""
         ...
 
 
@@ -222,7 +222,7 @@ class Loop:
     def _after(self, step: int, rate: float) -> None:
         """Everything that may follow an update."""
         wanted = [c for c in self._collectors if c.wants(step)]
-        emitted = any(c.emits(step) is not None for c in self._collectors)
+        emitted = any(c.emits(step) for c in self._collectors)
         ended = step % self._batches.per_epoch == 0 or step == self.trajectory.steps
         stopping = self.stop()
         now = time.monotonic()
@@ -253,10 +253,9 @@ class Loop:
 
     def _derive(self, step: int) -> None:
         """Members and the log line of a step: a function of the state at it."""
-        for collector in self._collectors:
-            index = collector.emits(step)
-            if index is not None:
-                self.keeper.member(collector, index, step, self.model)
+        taken = [(c, index) for c in self._collectors for index in c.emits(step)]
+        if taken:
+            self.keeper.members(taken, step, self.model)
         per_epoch = self._batches.per_epoch
         if step % per_epoch == 0 or step == self.trajectory.steps:
             sums = self._epoch

@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from dale.keys import key
 from dale.schedules import Schedule
-from dale.train.collect import Collector, SnapshotCollector
+from dale.train.collect import Collector, SnapshotCollector, Span
 
 
 @dataclass(frozen=True)
@@ -31,29 +35,24 @@ class Trajectory:
         group: The strategy it belongs to.
         seed: Seed of its initial weights, order of examples and augmentation.
         schedule: Learning rate for every update; its length is the trajectory's.
-        collectors: Makes the collectors, afresh for each (re)start.
+        own: Makes the strategy's collectors, afresh for each (re)start.
+        further: Makes the collectors that the recipe adds, given the span.
+        bootstrap: Whether it trains on as many rows, drawn with replacement.
     """
 
     name: str
     group: str
     seed: int
     schedule: Schedule
-    collectors: Callable[[], tuple[Collector, ...]]
+    own: Callable[[], tuple[Collector, ...]]
+    further: tuple[Callable[[Span], Collector], ...] = ()
+    bootstrap: bool = False
 
     @property
     def steps(self) -> int:
         """Number of updates."""
         return self.schedule.steps
 
-    def member_steps(self) -> list[int]:
-        """The steps, counted as updates done, at which members are taken."""
-        collectors = self.collectors()
-        steps = range(1, self.steps + 1)
-        return [s for s in steps if any(c.emits(s) is not None for c in collectors)]
-
-
-def with_snapshots(
-    name: str, group: str, seed: int, rate: Schedule, ends: tuple[int, ...]
-) -> Trajectory:
-    """A trajectory whose live weights are taken at these steps."""
-    return Trajectory(name, group, seed, rate, lambda: (SnapshotCollector(ends),))
+    def collectors(self, per_epoch: int = 1) -> tuple[Collector, ...]:
+        """All collectors, afresh; first the strategy's own, then those added."""
+        raise NotImplementedError

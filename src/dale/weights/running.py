@@ -59,12 +59,14 @@ class RunningMean:
         self._endless: list[str] = []
 
     @torch.no_grad()
-    def update(self, weights: Weights) -> None:
+    def update(self, weights: Weights, share: float | None = None) -> None:
         """Count one more model. Nothing of it is kept but its counters.
 
         Args:
             weights: The same names, shapes and kinds as before. Live tensors of a
                 network will do, without clones: ``network.state_dict()``.
+            share: Of the new model in the mean, in [0, 1], in place of 1/n: a moving
+                average has a share of its own. The first model's share is 1 always.
 
         Raises:
             WeightsError: Names, shapes or kinds are not those of the first model.
@@ -77,7 +79,7 @@ class RunningMean:
         ties = ties_of(weights)
         self._ties = {n: to for n, to in self._ties.items() if ties.get(n) == to}
         self.count += 1
-        share = 1 / self.count
+        share = 1 / self.count if share is None else share
         for name in self._endless:
             self._step_endless(name, weights[name], share)
         regular = [name for name in self._floats if name not in self._endless]

@@ -1,0 +1,169 @@
+"""One update: microbatches forward and back, then one step of the optimiser."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dale.data import Augment, Split
+from dale.errors import InputError, TrainingError
+from dale.factories import one_line
+from dale.keys import key
+from dale.train.batches import shares
+from dale.train.engine import Engine
+from dale.train.seams import Batch, Objective
+
+
+@dataclass(frozen=True)
+class Updater:
+    """Makes updates; which examples, and with which rate, others decide.
+
+    Args:
+        name: Of the trajectory, for messages.
+        seed: Of every random draw.
+        model: The network.
+        call: The network as the engine wants it called.
+        optimizer: As the engine wants it stepped.
+        split: Training examples.
+        classes: Number of classes.
+        engine: Device, precision, processes and microbatches.
+        objective: The loss of a microbatch.
+        augment: Batched augmentation of raw inputs, or None.
+        closure: Whether the optimiser evaluates the loss itself.
+    """
+
+    name: str
+    seed: int
+    model: nn.Module
+    call: Callable[[Tensor], Tensor]
+    optimizer: Any
+    split: Split
+    classes: int
+    engine: Engine
+    objective: Objective
+    augment: Augment | None
+    closure: bool
+
+    def check(self, smallest: int) -> None:
+        """Refuse batches that cannot be shared out.
+
+        Args:
+            smallest: Examples in the smallest batch.
+
+        Raises:
+            InputError: There are more parts than examples.
+        """
+        parts = self.engine.parts
+        if smallest < parts:
+            raise InputError(
+                f"{self.name}: a batch of {smallest} examples cannot be cut into "
+                f"{parts} parts ({self.engine.team.size} processes × "
+                f"{self.engine.spec.accumulate} microbatches); expected a larger batch"
+            )
+
+    def __call__(self, rows_N: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Make an update.
+
+        Args:
+            rows_N: Positions of the batch in the training split.
+            step: Updates done so far.
+
+        Returns:
+            This process's share of the mean loss of the batch, and of its errors.
+        """
+        batches = self._batches(rows_N, step)
+        if not self.closure:
+            found = self._gradient(batches, len(rows_N), step)
+            self.optimizer.step()
+            return found
+        evaluations: list[tuple[Tensor, Tensor]] = []
+
+        def evaluate() -> Tensor:
+            with torch.enable_grad():
+                evaluations.append(self._gradient(batches, len(rows_N), step))
+            return evaluations[-1][0]
+
+        self.optimizer.step(evaluate)
+        return evaluations[0]
+
+    def _gradient(
+        self, batches: list[Batch], size: int, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """The gradient of the mean loss of the whole batch, part by part."""
+        engine, team = self.engine, self.engine.team
+        self.optimizer.zero_grad()
+        losses, wrongs = [], []
+
+        def call(inputs: Tensor) -> Tensor:
+            return self._forward(inputs, step)
+
+        for index, batch in enumerate(batches):
+            engine.seed(self._forward_key(step, index))
+            with engine.apart(self.call, last=index == len(batches) - 1):
+                loss, logits_NC = self.objective(call, batch, step)
+                if engine.parts > 1:
+                    loss = loss * (len(batch.rows_N) / size)
+                # gradients are averaged over processes, and should be summed
+                engine.backward(loss * team.size if team.size > 1 else loss)
+            losses.append(loss.detach())
+            wrongs.append((logits_NC.detach().argmax(dim=1) != batch.targets_N).sum())
+        engine.clip(self.model)
+        if len(losses) == 1:
+            return losses[0], wrongs[0]
+        return torch.stack(losses).sum(), torch.stack(wrongs).sum()
+
+    def _batches(self, rows_N: Tensor, step: int) -> list[Batch]:
+        """This process's microbatches; draws depend on the whole batch alone."""
+        engine, split = self.engine, self.split
+        targets_N = split.targets_N[rows_N]
+        bounds = shares(len(rows_N), engine.parts)[engine.mine]
+        if self.augment is not None:
+            seed = key(self.seed, "augment", step)
+            generator = torch.Generator().manual_seed(seed)
+            inputs = split.batch(rows_N, self.augment, generator)
+            cut = [inputs[start:end] for start, end in bounds]
+        else:
+            cut = [split.batch(rows_N[start:end]) for start, end in bounds]
+        return [
+            Batch(
+                engine.place(part),
+                engine.place(targets_N[start:end]),
+                rows_N[start:end],
+            )
+            for part, (start, end) in zip(cut, bounds, strict=True)
+        ]
+
+    def _forward_key(self, step: int, index: int) -> int:
+        # the same draws for the same number of parts, whoever makes them
+        if self.engine.parts == 1:
+            return key(self.seed, "forward", step)
+        return key(self.seed, "forward", step, self.engine.mine.start + index)
+
+    def _forward(self, inputs: Tensor, step: int) -> Tensor:
+        where = f"{self.name}: the model"
+        try:
+            logits = self.call(inputs)
+        except Exception as cause:
+            raise TrainingError(
+                f"{where} failed at step {step} on inputs of "
+                f"shape {tuple(inputs.shape)}: {one_line(cause)}"
+            ) from cause
+        expected = (len(inputs), self.classes)
+        if not isinstance(logits, Tensor) or logits.shape != expected:
+            found = getattr(logits, "shape", type(logits).__name__)
+            raise TrainingError(
+                f"{where} returned {_shape(found)} in training mode at step {step}; "
+                f"expected {expected}"
+            )
+        if not logits.requires_grad:
+            raise TrainingError(
+                f"{where} returned logits without gradients at step {step}; expected "
+                "them to depend on its parameters"
+            )
+        return logits
+
+
+def _shape(found: object) -> object:
+    return tuple(found) if isinstance(found, torch.Size) else found

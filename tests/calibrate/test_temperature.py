@@ -7,9 +7,10 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 import reference.calibrate as slow
 from cases.metrics import BAD_INPUTS, PROBLEMS, sampled
-from dale.calibrate import Temperature, fit_temperature
+from dale.calibrate import Temperature, fit_temperature, slope
+from dale.calibrate.slope import Slope
 from dale.errors import InputError
-from dale.metrics import check, error, nll
+from dale.metrics import error, nll
 
 INF = float("inf")
 INTERIOR = [
@@ -181,30 +182,64 @@ def test_one_enormous_wrong_logit_does_not_break_the_solve(size, at_bound):
 def test_the_size_of_the_blocks_does_not_matter(rows, monkeypatch):
     problem = sampled(200, 5, 0)
     whole = fit_temperature(problem.logits_NC, problem.targets_N)
-    monkeypatch.setattr(check, "_BLOCK_ELEMENTS", 5 * rows)
+    monkeypatch.setattr(slope, "_BLOCK", 5 * rows)
     fitted = fit_temperature(problem.logits_NC, problem.targets_N)
     assert fitted.value == pytest.approx(whole.value, rel=1e-9)
 
 
-def test_many_examples_are_widened_in_bounded_blocks(monkeypatch):
-    from dale.calibrate import temperature
+def large(scale=2.0, temperature=1.7):
+    """Logits that are many enough to be worked on in float32."""
+    problem = sampled(2_200, 1_000, 7, scale, temperature)
+    return problem.logits_NC, problem.targets_N
 
-    largest = 0
 
-    def watched(*arguments):
-        nonlocal largest
-        for part, labels in check.blocks(*arguments):
-            largest = max(largest, part.numel())
-            yield part, labels
+def test_large_problems_agree_with_float64():
+    logits, targets = large()
+    found, exact = (
+        fit_temperature(logits, targets),
+        fit_temperature(logits.double(), targets),
+    )
+    assert not Slope(logits, targets, 1.0).exact
+    assert Slope(logits.double(), targets, 1.0).exact
+    assert found.value == pytest.approx(exact.value, rel=1e-6)
+    assert found.nll_before == pytest.approx(exact.nll_before, rel=1e-7)
+    assert found.nll_after == pytest.approx(exact.nll_after, rel=1e-7)
 
-    monkeypatch.setattr(temperature, "blocks", watched)
-    # half a million logits per block here, against 50,000 x 1,000 by default
-    monkeypatch.setattr(check, "_BLOCK_ELEMENTS", 2**19)
-    row = torch.randn(1, 1000, generator=torch.Generator().manual_seed(0))
-    targets = (torch.arange(2000) % 7 == 0).long() + row.argmax()
-    fitted = fit_temperature(row.expand(2000, 1000), targets % 1000)
-    assert 0 < largest <= 2**19
-    assert fitted.nll_after < fitted.nll_before
+
+@pytest.mark.parametrize("temperature", [0.02, 60.0])
+def test_large_problems_far_from_where_the_search_begins(temperature):
+    logits, targets = large(scale=0.3 * max(1.0, temperature), temperature=temperature)
+    found, exact = (
+        fit_temperature(logits, targets),
+        fit_temperature(logits.double(), targets),
+    )
+    assert found.value == pytest.approx(exact.value, rel=1e-5)
+
+
+def test_large_problems_without_an_optimum():
+    logits, _ = large()
+    right = fit_temperature(logits, logits.argmax(dim=1))
+    assert (right.value, right.at_bound) == (1.0, "low")
+    wrong = fit_temperature(logits, logits.argmin(dim=1))
+    assert wrong.at_bound == "high"
+    assert wrong.nll_after < wrong.nll_before
+    level = fit_temperature(torch.zeros_like(logits), torch.zeros(len(logits)).long())
+    assert (level.value, level.at_bound) == (1.0, None)
+
+
+def test_minus_infinity_in_a_large_problem_is_worked_on_in_float64():
+    logits, targets = large()
+    logits[0, (targets[0] + 1) % 1_000] = -INF
+    assert Slope(logits, targets, 1.0).exact
+    assert fit_temperature(logits, targets).value == pytest.approx(1.7, rel=0.05)
+
+
+def test_many_examples_are_widened_in_bounded_blocks():
+    for logits in (large()[0], large()[0].double()):
+        targets = torch.zeros(len(logits)).long()
+        sizes = [z.numel() for _, z in Slope(logits, targets, 1.0)._blocks()]
+        assert max(sizes) <= 2**18
+        assert sum(sizes) == logits.numel()
 
 
 def test_scores_that_are_logits_keep_their_roc_curve_ties_included():

@@ -205,7 +205,7 @@ def test_what_is_measured_on_the_way_changes_no_member(tmp_path):
 
     monkey = pytest.MonkeyPatch()
     monkey.setattr("dale.recipes.workbench.scores", scores)
-    monkey.setattr("dale.train.loop._FLUSH_STEPS", 1)
+    monkey.setattr("dale.train.pulse._FLUSH_STEPS", 1)
     try:
         watched = []
         found = other.train(Watcher(progress=watched.append))

@@ -60,9 +60,6 @@ def calibrate(
     """Fit a calibrator on one split and score it on another."""
     from dale.data import is_logits_file
     from dale.errors import InputError, LeakageError
-    from dale.recipes import Workbench
-    from dale.recipes import calibrate as calibrated
-    from dale.store import Run
 
     if is_logits_file(run):
         if name or cross_fit:
@@ -73,6 +70,10 @@ def calibrate(
     if score is not None or output is not None:
         what = "--score" if score is not None else "--output"
         raise InputError(f"{what} is for files of logits; {run} is no such file")
+    from dale.recipes import Workbench
+    from dale.recipes import calibrate as calibrated
+    from dale.store import Run
+
     try:
         records = calibrated(
             Workbench(Run(run)),
@@ -134,11 +135,15 @@ def _file(
     from shlex import quote
 
     from dale.data import read_logits
+    from dale.errors import LeakageError
     from dale.recipes import calibrate_logits, save_calibrator
 
     fit = read_logits(path)
     held = None if score is None else read_logits(score)
-    record, fitted = calibrate_logits(fit, held, method=method, order=order)
+    try:
+        record, fitted = calibrate_logits(fit, held, method=method, order=order)
+    except LeakageError as error:
+        raise LeakageError(f"{error}: leave out --score") from None
     if output is not None:
         save_calibrator(output, fitted, fit)
         record["calibrator"] = str(output)

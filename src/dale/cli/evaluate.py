@@ -54,9 +54,6 @@ def evaluate(
     """Score members, averages and ensembles; say which regime the run is in."""
     from dale.data import is_logits_file
     from dale.errors import InputError
-    from dale.recipes import Workbench
-    from dale.recipes import evaluate as evaluated
-    from dale.store import Run
 
     if is_logits_file(run):
         if drift:
@@ -66,6 +63,10 @@ def evaluate(
     if apply is not None or output is not None:
         what = "--apply" if apply is not None else "--output"
         raise InputError(f"{what} is for files of logits; {run} is no such file")
+    from dale.recipes import Workbench
+    from dale.recipes import evaluate as evaluated
+    from dale.store import Run
+
     bench = Workbench(Run(run))
     found = evaluated(bench, fit=fit, score=split)
     drifted = _drifted(bench, fit, split, quiet=json) if drift else None

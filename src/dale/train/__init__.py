@@ -1,10 +1,16 @@
 """One run, many members: recipes, strategies, collectors and the loop."""
 
 from dale.train.batches import Batches as Batches
+from dale.train.collect import COLLECTORS as COLLECTORS
 from dale.train.collect import AverageCollector as AverageCollector
 from dale.train.collect import Collector as Collector
+from dale.train.collect import Gaussian as Gaussian
+from dale.train.collect import MovingCollector as MovingCollector
 from dale.train.collect import SnapshotCollector as SnapshotCollector
 from dale.train.collect import Snapshots as Snapshots
+from dale.train.collect import Span as Span
+from dale.train.collect import SwagCollector as SwagCollector
+from dale.train.collect import TailCollector as TailCollector
 from dale.train.drive import build_augment as build_augment
 from dale.train.drive import build_model as build_model
 from dale.train.drive import build_optimizer as build_optimizer
@@ -13,8 +19,8 @@ from dale.train.engine import Engine as Engine
 from dale.train.engine import EngineSpec as EngineSpec
 from dale.train.keeper import Watcher as Watcher
 from dale.train.keeper import statistics_batches as statistics_batches
-from dale.train.loop import Progress as Progress
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
+from dale.train.outlets import Progress as Progress
 from dale.train.recipe import Recipe as Recipe
 from dale.train.recipe import load_recipe as load_recipe
 from dale.train.recipe import parse_recipe as parse_recipe
@@ -23,8 +29,10 @@ from dale.train.schema import recipe_schema as recipe_schema
 from dale.train.strategies import STRATEGIES as STRATEGIES
 from dale.train.trajectory import Budget as Budget
 from dale.train.trajectory import Trajectory as Trajectory
+from dale.train.trajectory import bootstrap_rows as bootstrap_rows
 
 __all__ = [
+    "COLLECTORS",
     "OPTIMIZERS",
     "STRATEGIES",
     "AverageCollector",
@@ -33,12 +41,18 @@ __all__ = [
     "Collector",
     "Engine",
     "EngineSpec",
+    "Gaussian",
+    "MovingCollector",
     "Progress",
     "Recipe",
     "SnapshotCollector",
     "Snapshots",
+    "Span",
+    "SwagCollector",
+    "TailCollector",
     "Trajectory",
     "Watcher",
+    "bootstrap_rows",
     "build_augment",
     "build_model",
     "build_optimizer",

@@ -90,7 +90,7 @@ def train(
             if not keeper.finished:
                 _train_one(trajectory, recipe, data, keeper, watcher)
                 keeper.finish()
-    groups = {trajectory.group for trajectory in trajectories}
+    groups = {group for trajectory in trajectories for group in trajectory.groups()}
     return [m for m in run.population if m.group in groups and not m.parents]
 
 
@@ -115,7 +115,7 @@ def _train_one(
     # one engine for each trajectory: what Accelerate holds is freed with it, and a
     # loss scaler starts afresh, as it does when the run is resumed here
     engine = Engine(recipe.engine)
-    model = build_model(recipe, data, trajectory.seed).to(engine.device)
+    model = engine.place_model(build_model(recipe, data, trajectory.seed))
     Loop(
         trajectory=trajectory,
         model=model,

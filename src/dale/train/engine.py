@@ -1,8 +1,10 @@
-"""Where the tensors live, in which precision the forward pass runs, and in how many
-processes and microbatches an update is made."""
+"""Where the tensors live, in which precision the forward pass runs, in how many parts.
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+An update is made in parts: each process has a share of the batch, and makes it in one
+or more microbatches.
+"""
+
+from contextlib import nullcontext
 from typing import Annotated, Any, Literal
 
 import torch

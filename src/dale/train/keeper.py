@@ -15,7 +15,7 @@ from dale.store import Log, Member, Run
 from dale.train.batches import Batches
 from dale.train.checkpoint import load_state, save_state
 from dale.train.collect import Collector
-from dale.train.loop import Progress
+from dale.train.outlets import Progress
 from dale.train.recipe import Recipe
 from dale.train.trajectory import Trajectory
 from dale.weights import (

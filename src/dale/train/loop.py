@@ -7,106 +7,25 @@ due, the state is saved first and members and log lines are derived from it afte
 so that a process killed at any moment resumes to the same bytes.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 from torch.optim import Optimizer
 
-from dale.data import Split
-from dale.errors import Interrupted, NotFiniteError, TrainingError
-from dale.factories import one_line
-from dale.keys import key
+from dale.data import Augment, Split
+from dale.errors import Interrupted, TrainingError
+from dale.train import sharding
 from dale.train.batches import Batches
-from dale.train.collect import Collector
 from dale.train.engine import Engine
+from dale.train.outlets import Keeper, Progress
+from dale.train.pulse import Pulse
+from dale.train.seams import Seams, classification
+from dale.train.sums import EpochSums
 from dale.train.trajectory import Trajectory
-from dale.weights import load_into, weights_of
-
-# Reading a loss waits for the device: it is done after so many updates or seconds.
-_FLUSH_STEPS, _FLUSH_SECONDS = 50, 0.25
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands, for whoever watches.
-
-    Args:
-        trajectory: Name of the trajectory.
-        step: Updates done.
-        steps: Updates in all.
-        epoch: Epoch in progress, from 1.
-        cycle: Cycle in progress, from 1; 0 when the schedule has none.
-        loss: Mean training loss of the epoch so far.
-        rate: Learning rate of the last update.
-    """
-
-    trajectory: str
-    step: int
-    steps: int
-    epoch: int
-    cycle: int
-    loss: float
-    rate: float
-
-
-class Keeper(Protocol):
-    """Keeps what a trajectory produces; the loop does not know folders."""
-
-    def load(self) -> Mapping[str, Any] | None:
-        """The last saved state, if any."""
-        ...
-
-    def due(self, seconds: float) -> bool:
-        """Whether a state should be saved, this long after the last one."""
-        ...
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Save a state."""
-        ...
-
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Add a line to the log."""
-        ...
-
-    def members(
-        self, taken: Sequence[tuple[Collector, int]], step: int, model: nn.Module
-    ) -> None:
-        """Take these members of these collectors, given the model's weights."""
-        ...
-
-
-@dataclass
-class _Epoch:
-    """Running sums over an epoch; losses are read from the device in bulk."""
-
-    loss: float = 0.0
-    wrong: int = 0
-    examples: int = 0
-    waiting: list[tuple[int, int, Tensor, Tensor]] = field(default_factory=list)
-
-    def add(self, step: int, size: int, loss: Tensor, wrong: Tensor) -> None:
-        self.waiting.append((step, size, loss, wrong))
-
-    def flush(self, trajectory: Trajectory) -> None:
-        if not self.waiting:
-            return
-        losses = torch.stack([entry[2] for entry in self.waiting]).tolist()
-        wrongs = torch.stack([entry[3] for entry in self.waiting]).tolist()
-        for (step, size, _, _), loss, wrong in zip(
-            self.waiting, losses, wrongs, strict=True
-        ):
-            if loss - loss != 0.0:  # NaN or infinite
-                rate = trajectory.schedule(step)
-                raise NotFiniteError(trajectory.name, step, rate, loss)
-            self.loss += loss * size
-            self.wrong += wrong
-            self.examples += size
-        self.waiting.clear()
+from dale.train.update import Updater
+from dale.weights import Weights, load_into, weights_of
 
 
 @dataclass
@@ -115,16 +34,19 @@ class Loop:
 
     Args:
         trajectory: Schedule, seed and collectors.
-        model: The network, on the engine's device.
+        model: The network, as `Engine.place_model` gave it.
         optimizer: Of the model's parameters.
         split: Training examples.
         classes: Number of classes.
         batch: Largest batch.
-        engine: Device and precision.
+        engine: Device, precision and processes.
         keeper: Where states, members and log lines go.
         evaluate: Scores of the model on held-out examples.
         augment: Batched augmentation of raw inputs, or None.
         label_smoothing: Share of the target spread over all classes.
+        seams: What else is done in an update.
+        whole: An unsharded twin of the model in the first process, where the model
+            is sharded.
         watch: Called now and then with the progress.
         stop: Asked after each update whether to stop.
     """
@@ -138,8 +60,10 @@ class Loop:
     engine: Engine
     keeper: Keeper
     evaluate: Callable[[nn.Module], Mapping[str, float]]
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    augment: Augment | None = None
     label_smoothing: float = 0.0
+    seams: Seams = field(default_factory=Seams)
+    whole: nn.Module | None = None
     watch: Callable[[Progress], None] = lambda progress: None
     stop: Callable[[], bool] = lambda: False
 
@@ -150,15 +74,17 @@ class Loop:
             NotFiniteError: The loss became NaN or infinite.
             Interrupted: `stop` asked for it; the state is saved.
         """
-        trajectory = self.trajectory
+        trajectory, seams = self.trajectory, self.seams
         self._batches = Batches(len(self.split), self.batch)
         self._collectors = trajectory.collectors()
-        self._epoch = _Epoch()
-        self._last_state = self._last_flush = time.monotonic()
+        self._sums = EpochSums()
+        self._processes: list[list[int]] = []
         # before the resume: what is derived again must see the same precision
-        call, optimizer = self.engine.prepare(self.model, self.optimizer)
+        update = self._updater()
+        update.check(self._batches.smallest)
+        self._pulse = Pulse(self.engine.team, self.stop, self.keeper.due)
         step = self._resume()
-        per_epoch, targets_N = self._batches.per_epoch, self.split.targets_N
+        per_epoch = self._batches.per_epoch
         order, ordered = None, -1
         while step < trajectory.steps:
             epoch, index = divmod(step, per_epoch)
@@ -167,111 +93,105 @@ class Loop:
                 self.model.train()
             assert order is not None
             start, end = self._batches.bounds(index)
-            chosen = order[start:end]
-            inputs = self._inputs(chosen, step)
-            targets = self.engine.place(targets_N[chosen])
             rate = trajectory.schedule(step)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-
-            self.engine.seed(key(trajectory.seed, "forward", step))
-            logits = self._forward(call, inputs, step)
-            loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-            optimizer.zero_grad()
-            self.engine.backward(loss)
-            self.engine.clip(self.model)
-            optimizer.step()
-
+            for hook in seams.before_step:
+                hook(step)
+            loss, wrong = update(order[start:end], step)
             step += 1
-            wrong = (logits.detach().argmax(dim=1) != targets).sum()
-            self._epoch.add(step - 1, end - start, loss.detach(), wrong)
+            for hook in seams.after_step:
+                hook(step)
+            self._sums.add(step - 1, end - start, loss, wrong)
             self._after(step, rate)
 
-    def _forward(
-        self, call: Callable[[Tensor], Tensor], inputs: Tensor, step: int
-    ) -> Tensor:
-        where = f"{self.trajectory.name}: the model"
-        try:
-            logits = call(inputs)
-        except Exception as cause:
-            raise TrainingError(
-                f"{where} failed at step {step} on inputs of "
-                f"shape {tuple(inputs.shape)}: {one_line(cause)}"
-            ) from cause
-        expected = (len(inputs), self.classes)
-        if not isinstance(logits, Tensor) or logits.shape != expected:
-            found = getattr(logits, "shape", type(logits).__name__)
-            raise TrainingError(
-                f"{where} returned {_shape(found)} in training mode at step {step}; "
-                f"expected {expected}"
-            )
-        if not logits.requires_grad:
-            raise TrainingError(
-                f"{where} returned logits without gradients at step {step}; expected "
-                "them to depend on its parameters"
-            )
-        return logits
-
-    def _inputs(self, chosen: Tensor, step: int) -> Tensor:
-        if self.augment is None:
-            return self.engine.place(self.split.batch(chosen))
-        seed = key(self.trajectory.seed, "augment", step)
-        generator = torch.Generator().manual_seed(seed)
-        return self.engine.place(self.split.batch(chosen, self.augment, generator))
+    def _updater(self) -> Updater:
+        call, optimizer = self.engine.prepare(self.model, self.optimizer)
+        return Updater(
+            name=self.trajectory.name,
+            seed=self.trajectory.seed,
+            model=self.model,
+            call=call,
+            optimizer=optimizer,
+            split=self.split,
+            classes=self.classes,
+            engine=self.engine,
+            objective=self.seams.objective or classification(self.label_smoothing),
+            augment=self.augment,
+            closure=self.seams.closure,
+        )
 
     def _after(self, step: int, rate: float) -> None:
         """Everything that may follow an update."""
         wanted = [c for c in self._collectors if c.wants(step)]
+        if wanted:
+            self._collect(wanted, step)
         emitted = any(c.emits(step) for c in self._collectors)
         ended = step % self._batches.per_epoch == 0 or step == self.trajectory.steps
-        stopping = self.stop()
-        now = time.monotonic()
-        flushing = (
-            wanted
-            or emitted
-            or ended
-            or stopping
-            or step % _FLUSH_STEPS == 0
-            or now - self._last_flush > _FLUSH_SECONDS
-        )
-        if not flushing:
+        look = self._pulse.look(step, emitted or ended)
+        if look is None:
             return
-        self._epoch.flush(self.trajectory)
-        self._last_flush = now
+        self._sums.flush(self.trajectory, self.engine.team.sum)
         self._report(step, rate)
-        for collector in wanted:
-            collector.update(step, self.model.state_dict())
-        if emitted or stopping or self.keeper.due(now - self._last_state):
+        if emitted or look.stopping or look.due:
             self._save(step)
         if emitted or ended:
             self._derive(step)
-        if stopping and step < self.trajectory.steps:
+        if look.stopping and step < self.trajectory.steps:
             raise Interrupted(
                 f"stopped {self.trajectory.name} after step {step} of "
                 f"{self.trajectory.steps}"
             )
 
+    def _collect(self, wanted: list[Any], step: int) -> None:
+        """Show the collectors the weights; they are kept in the first process."""
+        weights: Weights = self.engine.whole(self.model.state_dict())
+        if self.engine.team.first:
+            for collector in wanted:
+                collector.update(step, weights)
+
     def _derive(self, step: int) -> None:
         """Members and the log line of a step: a function of the state at it."""
+        model = self._whole()
         taken = [(c, index) for c in self._collectors for index in c.emits(step)]
-        if taken:
-            self.keeper.members(taken, step, self.model)
+        if taken and self.engine.team.first:
+            self.keeper.members(taken, step, model)
         per_epoch = self._batches.per_epoch
         if step % per_epoch == 0 or step == self.trajectory.steps:
-            sums = self._epoch
-            self.keeper.log(
-                {
-                    "trajectory": self.trajectory.name,
-                    "epoch": -(-step // per_epoch),
-                    "step": step,
-                    "rate": self.trajectory.schedule(step - 1),
-                    "train_loss": sums.loss / max(sums.examples, 1),
-                    "train_error": sums.wrong / max(sums.examples, 1),
-                    **{f"val_{n}": v for n, v in self.evaluate(self.model).items()},
-                }
-            )
-            self._epoch = _Epoch()
+            if self.engine.team.first:
+                self.keeper.log(self._record(step, model))
+            self._sums = EpochSums()
         self.model.train()
+
+    def _record(self, step: int, model: nn.Module) -> dict[str, Any]:
+        """The log line of an epoch."""
+        sums = self._sums
+        return {
+            "trajectory": self.trajectory.name,
+            "epoch": -(-step // self._batches.per_epoch),
+            "step": step,
+            "rate": self.trajectory.schedule(step - 1),
+            "train_loss": sums.loss / max(sums.examples, 1),
+            "train_error": sums.wrong / max(sums.examples, 1),
+            **{f"val_{n}": v for n, v in self.evaluate(model).items()},
+            **self._team_record(),
+        }
+
+    def _team_record(self) -> dict[str, int]:
+        """How many processes trained, where it was ever more than one."""
+        if all(size == 1 for _, size in self._processes):
+            return {}
+        return {"processes": self._processes[-1][1]}
+
+    def _whole(self) -> nn.Module:
+        """The network to score and to take members from; in the first process."""
+        if not self.engine.sharded:
+            return self.model
+        weights = self.engine.whole(self.model.state_dict())
+        if self.whole is None:
+            return self.model
+        load_into(self.whole, weights)
+        return self.whole
 
     def _report(self, step: int, rate: float) -> None:
         schedule = self.trajectory.schedule
@@ -282,40 +202,68 @@ class Loop:
                 steps=self.trajectory.steps,
                 epoch=-(-step // self._batches.per_epoch),
                 cycle=schedule.cycle(step - 1) + 1 if schedule.ends else 0,
-                loss=self._epoch.loss / max(self._epoch.examples, 1),
+                loss=self._sums.loss / max(self._sums.examples, 1),
                 rate=rate,
             )
         )
 
     def _save(self, step: int) -> None:
-        sums = self._epoch
-        self.keeper.save(
-            {
+        engine, sums = self.engine, self._sums
+        if engine.team.first or engine.sharded:
+            # copies are made by one process; shards are gathered by all
+            live = self.model.state_dict() if engine.sharded else weights_of(self.model)
+            state = {
                 "step": step,
-                "model": weights_of(self.model),
-                "optimizer": self.optimizer.state_dict(),
+                "model": engine.whole(live),
+                "optimizer": engine.whole(self.optimizer.state_dict()),
                 "collectors": [c.state() for c in self._collectors],
-                "scaler": self.engine.scaler_state,
+                "carried": {n: c.state() for n, c in self.seams.carried.items()},
+                "scaler": engine.scaler_state,
                 "epoch": [sums.loss, sums.wrong, sums.examples],
+                "processes": self._processes,
             }
-        )
-        self._last_state = time.monotonic()
+            if engine.team.first:
+                self.keeper.save(state)
+        self._pulse.saved()
 
     def _resume(self) -> int:
         """Load the last state, if any, and derive again what belongs to it."""
         state = self.keeper.load()
-        if state is None:
-            return 0
-        step = state["step"]
-        load_into(self.model, state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.engine.load_scaler_state(state["scaler"])
-        for collector, saved in zip(self._collectors, state["collectors"], strict=True):
-            collector.load_state(saved)
-        self._epoch = _Epoch(*state["epoch"])
-        self._derive(step)
+        step = state["step"] if state is not None else 0
+        self._agree(step)
+        if state is not None:
+            self._load(state)
+            self._derive(step)
+        now = self.engine.team.size
+        if not self._processes or self._processes[-1][1] != now:
+            self._processes = [*self._processes, [step, now]]
         return step
 
+    def _load(self, state: Mapping[str, Any]) -> None:
+        engine = self.engine
+        engine.load_weights(self.model, state["model"])
+        optimizer = state["optimizer"]
+        if engine.sharded:
+            groups = self.optimizer.param_groups
+            parameters = [p for group in groups for p in group["params"]]
+            optimizer = sharding.optimizer_state(optimizer, parameters)
+        self.optimizer.load_state_dict(optimizer)
+        engine.load_scaler_state(state["scaler"])
+        if engine.team.first:
+            saved = zip(self._collectors, state["collectors"], strict=True)
+            for collector, carried in saved:
+                collector.load_state(carried)
+        for name, carried in self.seams.carried.items():
+            carried.load_state(state["carried"][name])
+        self._sums = EpochSums(*state["epoch"])
+        self._processes = [list(entry) for entry in state["processes"]]
 
-def _shape(found: object) -> object:
-    return tuple(found) if isinstance(found, torch.Size) else found
+    def _agree(self, step: int) -> None:
+        """Refuse to go on from different states."""
+        most, least = self.engine.team.most(step, -step)
+        if most != -least:
+            raise TrainingError(
+                f"{self.trajectory.name}: the processes found states of step "
+                f"{-least:.0f} and of step {most:.0f}; expected a run folder on a disk "
+                "that all of them see"
+            )

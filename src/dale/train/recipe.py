@@ -14,6 +14,8 @@ from pydantic import ConfigDict, Field, ValidationError
 from dale.data import SOURCES, augmentation
 from dale.errors import RecipeError
 from dale.models import MODELS, build_factory
+from dale.train.adding import Adding
+from dale.train.collect import COLLECTORS
 from dale.train.engine import EngineSpec
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.problems import Anatomy, first_problem
@@ -36,6 +38,9 @@ OPTIMIZER = spec_family(
 STRATEGY = spec_family(
     {n: r.function for n, r in STRATEGIES.items()}, "name", {"budget"}
 )
+COLLECTOR = spec_family(
+    {n: r.function for n, r in COLLECTORS.items()}, "name", {"span"}
+)
 AugmentSpec = signature_spec("augment", augmentation)
 
 
@@ -48,6 +53,7 @@ class Recipe(Spec):
         data: Where the examples come from.
         model: The network.
         strategies: What to do with the budget; each spends it once.
+        collect: What is taken out of every trajectory beside its own members.
         epochs: The budget of each strategy, in passes over the training examples.
         batch: Largest number of examples in an update.
         optimizer: The optimiser; its rate comes from the strategy.
@@ -64,6 +70,7 @@ class Recipe(Spec):
     data: DATA.annotation  # type: ignore[valid-type]
     model: MODEL.annotation  # type: ignore[valid-type]
     strategies: Annotated[tuple[STRATEGY.annotation, ...], Field(min_length=1)]  # type: ignore[valid-type]
+    collect: tuple[COLLECTOR.annotation, ...] = ()  # type: ignore[valid-type]
     epochs: Annotated[int, Field(ge=1)]
     batch: Annotated[int, Field(ge=2)] = 128
     optimizer: OPTIMIZER.annotation = Field(default="sgd", validate_default=True)  # type: ignore[valid-type]
@@ -87,7 +94,7 @@ class Recipe(Spec):
             The trajectories; a strategy named twice gets a number.
 
         Raises:
-            RecipeError: A strategy does not fit into the budget.
+            RecipeError: A strategy or a collector does not fit into the budget.
         """
         budget, found = self.budget(examples), []
         for index, spec in enumerate(self.strategies):
@@ -98,7 +105,8 @@ class Recipe(Spec):
             except ValueError as error:
                 raise RecipeError(f"strategies[{index}] {spec.name}: {error}") from None
             found += [_numbered(item, earlier) for item in made]
-        return found
+        adding = Adding(self.collect, budget.per_epoch)
+        return [adding.to(trajectory) for trajectory in found]
 
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
@@ -197,6 +205,7 @@ _ANATOMY = Anatomy(
         "model": MODEL,
         "optimizer": OPTIMIZER,
         "strategies": STRATEGY,
+        "collect": COLLECTOR,
         "schedule": SCHEDULE,
     },
     {"engine": EngineSpec, "augment": AugmentSpec},

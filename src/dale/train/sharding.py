@@ -45,6 +45,7 @@ def whole(state: Any) -> Any:
     return state
 
 
+@torch.no_grad()
 def load_weights(model: nn.Module, weights: Weights) -> None:
     """Put whole weights into a model, sharded or not.
 
@@ -52,7 +53,12 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
         model: Receives them.
         weights: Each tensor whole.
     """
-    load_into(model, _alike(model.state_dict(), weights))
+    places = model.state_dict()
+    if not any(isinstance(place, DTensor) for place in places.values()):
+        load_into(model, weights)
+        return
+    for name, place in places.items():
+        place.copy_(_like(place, weights[name]))
 
 
 def optimizer_state(
@@ -76,13 +82,6 @@ def optimizer_state(
             }
             for index, values in state["state"].items()
         },
-    }
-
-
-def _alike(places: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:
-    return {
-        name: _like(places[name], tensor) if name in places else tensor
-        for name, tensor in weights.items()
     }
 
 

@@ -31,9 +31,7 @@ class EpochSums:
         """Note an update; nothing is read from the device yet."""
         self.waiting.append((step, size, loss, wrong))
 
-    def flush(
-        self, trajectory: Trajectory, total: Callable[[Tensor], Tensor]
-    ) -> None:
+    def flush(self, trajectory: Trajectory, total: Callable[[Tensor], Tensor]) -> None:
         """Read what waits.
 
         Args:

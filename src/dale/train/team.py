@@ -19,6 +19,7 @@ from dale.errors import Elsewhere
 
 T = TypeVar("T")
 _ANSWER = timedelta(seconds=5)
+_CPU = torch.device("cpu")
 
 
 def first_process() -> bool:
@@ -60,7 +61,7 @@ class Team:
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _CPU
 
     @property
     def first(self) -> bool:

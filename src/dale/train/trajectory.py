@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dale.keys import key
 from dale.schedules import Schedule
-from dale.train.collect import Collector, SnapshotCollector, Span
+from dale.train.collect import Collector, SnapshotCollector
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,16 @@ class Trajectory:
         group: The strategy it belongs to.
         seed: Seed of its initial weights, order of examples and augmentation.
         schedule: Learning rate for every update; its length is the trajectory's.
-        own: Makes the strategy's collectors, afresh for each (re)start.
-        further: Makes the collectors that the recipe adds, given the span.
-        bootstrap: Whether it trains on as many rows, drawn with replacement.
+        collectors: Makes the collectors, afresh for each (re)start: the strategy's
+            own, then those that the recipe adds.
+        bootstrap: Whether it trains on rows drawn with replacement, see `rows`.
     """
 
     name: str
     group: str
     seed: int
     schedule: Schedule
-    own: Callable[[], tuple[Collector, ...]]
-    further: tuple[Callable[[Span], Collector], ...] = ()
+    collectors: Callable[[], tuple[Collector, ...]]
     bootstrap: bool = False
 
     @property
@@ -53,6 +52,57 @@ class Trajectory:
         """Number of updates."""
         return self.schedule.steps
 
-    def collectors(self, per_epoch: int = 1) -> tuple[Collector, ...]:
-        """All collectors, afresh; first the strategy's own, then those added."""
-        raise NotImplementedError
+    def member_steps(self) -> list[int]:
+        """The steps, counted as updates done, at which it takes its own members."""
+        collectors = [c for c in self.collectors() if not c.added]
+        steps = range(1, self.steps + 1)
+        return [s for s in steps if any(c.emits(s) for c in collectors)]
+
+    def named(self, collector: Collector) -> tuple[str, str]:
+        """Start of the labels, and the group, of a collector's members."""
+        suffix = f"-{collector.added}" if collector.added else ""
+        return self.name + suffix, self.group + suffix
+
+    def groups(self) -> list[str]:
+        """The groups of all its members."""
+        return list(dict.fromkeys(self.named(c)[1] for c in self.collectors()))
+
+    def rows(self, examples: int) -> Tensor | None:
+        """The training rows it sees in each epoch, or None for every row once."""
+        return bootstrap_rows(self.seed, examples) if self.bootstrap else None
+
+
+def bootstrap_rows(seed: int, examples: int) -> Tensor:
+    """As many rows as there are, drawn with replacement.
+
+    Args:
+        seed: Of the trajectory: a member's seed gives its rows again.
+        examples: Number of training examples.
+
+    Returns:
+        Sorted positions, int64 ``[examples]``. The out-of-bag rows, about ``1/e`` of
+        all, are those that are missing.
+
+    Example:
+        >>> rows = bootstrap_rows(seed=0, examples=1000)
+        >>> len(rows), len(rows.unique())
+        (1000, 633)
+    """
+    generator = torch.Generator().manual_seed(key(seed, "bootstrap"))
+    return torch.randint(examples, (examples,), generator=generator).sort().values
+
+
+def with_snapshots(
+    name: str,
+    group: str,
+    seed: int,
+    rate: Schedule,
+    ends: tuple[int, ...],
+    bootstrap: bool = False,
+) -> Trajectory:
+    """A trajectory whose live weights are taken at these steps."""
+
+    def collectors() -> tuple[Collector, ...]:
+        return (SnapshotCollector(ends),)
+
+    return Trajectory(name, group, seed, rate, collectors, bootstrap)

@@ -25,7 +25,6 @@ class AverageCollector(Collector):
     """
 
     averaged = True
-    copies = 1
 
     def __init__(self, at: Sequence[int], end: int, how: str = "swa") -> None:
         self.how = how

@@ -37,8 +37,8 @@ class Collector(ABC):
     """How its members are made; recorded with each."""
     averaged: bool
     """Whether its members need their normalisation statistics re-estimated."""
-    copies: int = 0
-    """Copies of the weights that it holds in memory, at most."""
+    added: str = ""
+    """The word that a recipe added it by; empty for a strategy's own collector."""
 
     @abstractmethod
     def emits(self, step: int) -> tuple[int, ...]:

@@ -29,8 +29,8 @@ class Gaussian:
         ties: Tied names and the first name of their group.
 
     Example:
-        >>> one = {"w": torch.tensor([1.0])}
-        >>> Gaussian(2, one, {"w": torch.zeros(1)}, [], {}, {"w": "float32"}).sample(0, 1)
+        >>> one, none = {"w": torch.tensor([1.0])}, {"w": torch.zeros(1)}
+        >>> Gaussian(2, one, none, dtypes={"w": "float32"}).sample(seed=0, index=1)
         {'w': tensor([1.])}
     """
 

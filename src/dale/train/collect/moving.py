@@ -39,7 +39,6 @@ class MovingCollector(Collector):
     """
 
     how = "ema"
-    copies = 1
 
     def __init__(
         self, decay: float, every: int, end: int, early: Early, averaged: bool

@@ -50,7 +50,6 @@ class SwagCollector(Collector):
         self._samples, self._scale, self._seed = samples, scale, seed
         if len(at) < 2:
             raise RecipeError(f"swag needs at least 2 models, {len(at)} entered")
-        self.copies = 2 + min(rank, len(at))
         self._found = Gaussian()
 
     def wants(self, step: int) -> bool:
@@ -166,4 +165,3 @@ def swag(
         raise RecipeError(f"scale must not be negative, got {scale}")
     at = stride_of(span, start, every)
     return SwagCollector(at, span.steps, rank, samples, scale, span.seed)
-

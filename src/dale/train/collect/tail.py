@@ -33,11 +33,12 @@ class TailCollector(Collector):
 
     def __init__(self, starts: Sequence[int], every: int, end: int) -> None:
         self._every, self._end = every, end
-        counts = [stop // every - start // every for start, stop in _bounds(starts, end)]
+        counts = [
+            stop // every - start // every for start, stop in _bounds(starts, end)
+        ]
         self._starts = [s for s, count in zip(starts, counts, strict=True) if count]
         if not self._starts:
             raise RecipeError(f"no model enters a tail average that ends at {end}")
-        self.copies = len(self._starts)
         self._blocks = [RunningMean() for _ in self._starts]
 
     def wants(self, step: int) -> bool:
@@ -83,7 +84,9 @@ def _bounds(starts: Sequence[int], end: int) -> list[tuple[int, int]]:
 def _wide(block: RunningMean) -> Weights:
     """The accumulators themselves: no rounding to the weights' type on the way."""
     state = block.state()
-    return {name: state["mean"][state["ties"].get(name, name)] for name in state["mean"]}
+    return {
+        name: state["mean"][state["ties"].get(name, name)] for name in state["mean"]
+    }
 
 
 def tail(span: Span, *, starts: int = 4, every: Length = 1) -> TailCollector:

@@ -48,8 +48,13 @@ STYLE = {
 def strategies() -> None:
     """The learning rate of every strategy over one budget, members marked."""
     budget = Budget(steps=1000, per_epoch=20, seed=0)
-    figure, panels = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True, sharey=True)
-    for axes, (name, row) in zip(panels.flat, STRATEGIES.items(), strict=True):
+    rows = -(-len(STRATEGIES) // 3)
+    figure, panels = plt.subplots(
+        rows, 3, figsize=(9, 2.3 * rows), sharex=True, sharey=True
+    )
+    for axes in panels.flat[len(STRATEGIES) :]:
+        axes.set_visible(False)
+    for axes, (name, row) in zip(panels.flat, STRATEGIES.items(), strict=False):
         trajectories = row.function(budget)
         if name == "independent":  # one after the other, drawn on top of each other
             _rates(axes, trajectories[:1])

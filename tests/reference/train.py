@@ -23,6 +23,7 @@ def train_plainly(
     smoothing=0.0,
     autocast=False,
     wanted=(),
+    bootstrap=False,
 ):
     """Weights after each wanted number of updates, and the losses of all updates.
 
@@ -37,6 +38,7 @@ def train_plainly(
         clip: Largest gradient norm, or None.
         smoothing: Label smoothing.
         autocast: Forward pass in bfloat16.
+        bootstrap: Train on rows drawn with replacement.
         wanted: Numbers of updates after which to copy the weights.
 
     Returns:
@@ -50,6 +52,10 @@ def train_plainly(
         epoch, index = step // per_epoch, step % per_epoch
         generator = torch.Generator().manual_seed(key(seed, "order", epoch))
         order = torch.randperm(count, generator=generator)
+        if bootstrap:
+            draws = torch.Generator().manual_seed(key(seed, "bootstrap"))
+            drawn = torch.randint(count, (count,), generator=draws)
+            order = drawn.sort().values[order]
         low, high = count * index // per_epoch, count * (index + 1) // per_epoch
         chosen = order[low:high]
         if augment is None:

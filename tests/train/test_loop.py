@@ -25,6 +25,10 @@ STRATEGY = {
     "nocycle": "{name: nocycle, members: 2, schedule: {name: cosine, peak: 0.2}}",
     "snapshot": "{name: snapshot, cycles: 3, peak: 0.2, floor: 0.01}",
     "swa": "{name: swa, start: 50%, every: 2}",
+    "cyclic swa": "{name: swa, start: 50%, every: 4, floor: 0.001}",
+    "fge": "{name: fge, start: 50%, cycle: 1 epoch}",
+    "hybrid": "{name: hybrid, runs: 2, cycles: 2}",
+    "bagging": "{name: bagging, members: 2}",
     "short_cycles": "{name: short_cycles, members: 2}",
     "independent": "{name: independent, members: 2}",
 }
@@ -74,6 +78,7 @@ def plain_members(bench, trajectory):
         smoothing=parsed.label_smoothing,
         autocast=parsed.engine.precision == "bf16",
         wanted=wanted,
+        bootstrap=trajectory.bootstrap,
     )
     return kept, losses, sorted(tail)
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,63 @@ def test_a_warm_up_changes_no_member_step():
     assert warmed.member_steps() == plain.member_steps()
     assert warmed.schedule.values()[10:] == plain.schedule.values()[10:]
     assert warmed.schedule(0) < plain.schedule(0)
+
+
+@given(
+    steps=st.integers(40, 400),
+    start=st.integers(20, 80),
+    cycle=st.integers(2, 30),
+)
+def test_fge_takes_its_members_at_the_lowest_rates(steps, start, cycle):
+    budget = Budget(steps, per_epoch=7, seed=0)
+    settings = {"start": f"{start}%", "cycle": cycle, "rate": 0.05, "floor": 0.0005}
+    begin = round(steps * start / 100)
+    if 2 * max(1, round((steps - begin) / cycle + 0.5)) - 1 > steps - begin:
+        with pytest.raises(InputError, match="do not fit into"):
+            STRATEGIES["fge"].function(budget, **settings)
+        return
+    (trajectory,) = STRATEGIES["fge"].function(budget, **settings)
+    (control,) = STRATEGIES["single"].function(budget)
+    rates, ends = trajectory.schedule.values(), trajectory.member_steps()
+    assert rates[:begin] == control.schedule.values()[:begin]
+    assert min(rates[begin:]) == 0.0005
+    assert all(rates[end - 1] == 0.0005 for end in ends)
+    assert ends[-1] == steps
+    gaps = [b - a for a, b in pairwise(ends)]
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_a_cyclic_tail_enters_the_average_at_its_minima():
+    """With whole cycles, though the tail is no multiple of the length asked for."""
+    settings = {"start": "50%", "every": 7, "rate": 0.05, "floor": 0.001}
+    (trajectory,) = STRATEGIES["swa"].function(BUDGET, **settings)
+    (collector,) = trajectory.collectors()
+    seen = [step for step in range(1, 104) if collector.wants(step)]
+    rates = trajectory.schedule.values()
+    assert seen[-1] == 103
+    assert len(seen) == 7
+    assert {rates[step - 1] for step in seen} == {0.001}
+    assert {rates[step] for step in (52, *seen[:-1])} == {0.05}
+
+
+def test_runs_of_a_hybrid_share_the_budget_and_differ_in_seed():
+    found = STRATEGIES["hybrid"].function(BUDGET, runs=3, cycles=4)
+    assert [t.steps for t in found] == [34, 34, 35]
+    assert [len(t.member_steps()) for t in found] == [4, 4, 4]
+    assert {t.schedule(0) for t in found} == {0.1}
+
+
+def test_only_bagging_resamples():
+    for name, row in STRATEGIES.items():
+        for trajectory in row.function(BUDGET):
+            rows = trajectory.rows(50)
+            assert (rows is not None) == (name == "bagging")
+
+
+@pytest.mark.parametrize("settings", [{"start": "100%"}, {"cycle": 1}, {"start": 0}])
+def test_fge_without_triangles_is_refused(settings):
+    with pytest.raises(RecipeError, match="leave no triangle"):
+        STRATEGIES["fge"].function(BUDGET, **settings)
 
 
 @pytest.mark.parametrize("settings", [{"start": "100%"}, {"start": 0}, {"every": 0}])

@@ -18,8 +18,10 @@ from dale.metrics import blocks, check_shape, nll
 
 _RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
 _TOLERANCE = 1e-10  # of log b
-_CLOSE = 1e-4  # the same where sums are in float32; the last step squares it
-_GLANCED = 2**18  # logits that tell where to look in a larger problem
+_CLOSE = 1e-5  # a Newton step that is the last: it squares what is missing
+_CLOSE_FLOAT32 = 1e-4  # the same where the sums are in float32
+_SHARE = 16  # a problem is solved first on one in so many of its examples, ...
+_GLANCED = 2**12, 2**18  # ... on no fewer and no more logits than these
 _FACTS = ("nll_before", "nll_after", "at_bound", "n")
 
 
@@ -136,9 +138,10 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     would make the first mistake on other examples cost thousands of nats. If every
     row is constant, no temperature changes anything and T is 1.
 
-    More than two million logits that are not float64 are worked on in float32 (their
-    own rounding), from where the minimum of evenly spaced rows lies; T is then right
-    to about 1e-7. Memory beyond the inputs stays bounded: rows are taken in blocks.
+    The search begins at the minimum of evenly spaced rows. More than two million
+    logits that are not float64 are worked on in float32, their own rounding; T is
+    then right to about 1e-7. Memory beyond the inputs stays bounded: rows are taken
+    in blocks.
 
     Args:
         logits_NC: Floating, shape (N, C); log-probabilities, also with -inf for
@@ -174,8 +177,8 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     # b is in units of 1 / scale; T = 1 is b = scale
     low, high = min(1 / _RANGE, scale), max(_RANGE, scale)
     start = 1.0
-    if not whole.exact:
-        rows = _spaced(count, _GLANCED // logits_NC.shape[1])
+    rows = _glance(logits_NC)
+    if len(rows) < count:
         part = Slope(logits_NC[rows], targets_N[rows], scale)
         start = _minimiser(part, low, high, start).b
     b, after, at_bound = _minimiser(whole, low, high, start)
@@ -206,7 +209,7 @@ def _minimiser(slope: Slope, low: float, high: float, start: float) -> _Minimum:
     ends = log(low), log(high)
     left, right = ends
     unseen, at, last_step = set(ends), log(min(max(start, low), high)), inf
-    close = _TOLERANCE if slope.exact else _CLOSE
+    close = _CLOSE if slope.exact else _CLOSE_FLOAT32
     while True:
         b = exp(at)
         here = slope.at(b)
@@ -223,21 +226,22 @@ def _minimiser(slope: Slope, low: float, high: float, start: float) -> _Minimum:
         change = b * here.curvature  # of the slope, by log b
         step = -here.slope / change if change > 0 else copysign(inf, -here.slope)
         there = min(max(at + step, left), right)
-        if left < there < right:
-            if abs(step) > 0.5 * abs(last_step):
-                there = 0.5 * (left + right)
-        elif there not in unseen:
+        newton = left < there < right and abs(step) <= 0.5 * abs(last_step)
+        if not newton and there not in unseen:
             there = 0.5 * (left + right)
         last_step = there - at
-        if abs(last_step) <= close:
+        if abs(last_step) <= (close if newton else _TOLERANCE):
             move = b * expm1(last_step)
             rise = move * (here.slope + 0.5 * move * here.curvature)
             return _Minimum(b + move, here.nll + rise, None)
         at = there
 
 
-def _spaced(count: int, wanted: int) -> Tensor:
-    """At most so many rows, evenly spaced."""
+def _glance(logits_NC: Tensor) -> Tensor:
+    """Evenly spaced rows that stand for all of them; every row of a small problem."""
+    count, classes = logits_NC.shape
+    fewest, most = _GLANCED
+    wanted = min(max(logits_NC.numel() // _SHARE, fewest), most) // classes
     kept = max(1, min(count, wanted))
     return torch.arange(kept) * count // kept
 
@@ -247,8 +251,7 @@ def _scale(logits_NC: Tensor) -> float:
 
     Of a large number of rows, evenly spaced ones stand for all.
     """
-    count, classes = logits_NC.shape
-    found = _gap(logits_NC[_spaced(count, max(1, _GLANCED // classes))])
+    found = _gap(logits_NC[_glance(logits_NC)])
     return _gap(logits_NC) if found == 0.0 else found
 
 

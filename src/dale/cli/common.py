@@ -1,6 +1,7 @@
 """What the verbs share: output, errors, progress."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dale.errors import DaleError, InputError, Interrupted
+from dale.errors import DaleError, Elsewhere, InputError, Interrupted
 from dale.store import finite
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -35,14 +36,29 @@ def fail(error: DaleError) -> int:
     """Print one line about an error; the exit code that goes with it."""
     if isinstance(error, Interrupted):
         return complain(str(error), 130)
+    if isinstance(error, Elsewhere):
+        return 1
     return complain(str(error), 2 if isinstance(error, InputError) else 1)
 
 
 def complain(message: str, code: int = 1) -> int:
-    """Print one line about what went wrong; the exit code given."""
+    """Print one line about what went wrong; the exit code given.
+
+    Of several processes that train together, the first to fail speaks.
+    """
+    if not _speaks():
+        return code
     line = " ".join(message.split())
     err.print(f"dale: {line}", style="red", soft_wrap=True)
     return code
+
+
+def _speaks() -> bool:
+    if "WORLD_SIZE" not in os.environ:
+        return True
+    from dale.train.team import first_to_speak
+
+    return first_to_speak()
 
 
 def percent(value: float | None, digits: int = 2) -> str:

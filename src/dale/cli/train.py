@@ -35,8 +35,12 @@ def train(
     json: JSON = False,
 ) -> None:
     """Train a recipe's strategies and collect their members."""
+    from dale.train.team import first_process
+
     bench = _open(source, run, resume)
-    members = train_bench(bench, quiet or json)
+    members = train_bench(bench, quiet or json or not first_process())
+    if not first_process():
+        return
     if json:
         show_json(
             {

@@ -26,6 +26,7 @@ from dale.metrics import (
     reliability,
     selective_curve,
 )
+from dale.recipes.collected import collected
 from dale.recipes.workbench import PROBE, Workbench
 from dale.store import Member, Predictions
 from dale.train import STRATEGIES
@@ -110,6 +111,9 @@ def predictors(
     groups = dict.fromkeys(m.group for m in members if not m.parents)
     for group in groups:
         mine = [m for m in members if m.group == group and not m.parents]
+        if added := collected(group, mine):
+            found += [Predictor(**facts) for facts in added]
+            continue
         row = STRATEGIES.get(group.split("-")[0])
         last_title, pool_title = (row.last, row.pool) if row else (group, group)
         suffix = f" {group.split('-', 1)[1]}" if "-" in group else ""

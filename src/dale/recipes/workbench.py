@@ -1,6 +1,7 @@
 """A run with its recipe, data and model at hand."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
@@ -157,7 +158,10 @@ class Workbench:
 
     def train(self, watcher: Watcher | None = None) -> list[Member]:
         """Train to the end, or go on with what was stopped; see `dale.train.train`."""
-        with self.run.lock():
+        team = Engine(self.recipe.engine).team
+        with ExitStack() as held:
+            # one process writes; the others wait until it holds the run
+            team.lead(lambda: held.enter_context(self.run.lock()))
             return train(self.run, self.recipe, self.data, scores, watcher)
 
     def predict(
@@ -196,8 +200,12 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     parsed = parse_recipe(recipe, origin)
     loaded = load_data(parsed)
     parsed.trajectories(len(loaded.splits["train"]))
-    Engine(parsed.engine)
     build_optimizer(parsed, build_model(parsed, loaded, parsed.seed))
-    run = Run.create(folder, recipe)
-    write_text(run.folder / SCHEMA_NAME, schema_text())
-    return Workbench(run, loaded)
+
+    def create() -> Run:
+        run = Run.create(folder, recipe)
+        write_text(run.folder / SCHEMA_NAME, schema_text())
+        return run
+
+    team = Engine(parsed.engine).team
+    return Workbench(team.lead(create) or Run(folder), loaded)

@@ -32,6 +32,7 @@ class Run:
         members/          their weights
         log.jsonl         one line for each epoch
         state/            what a resume needs
+        collected/        statistics that more members can be drawn from
         predictions/      logits by split and member
         results/          what was measured
         report/           a page to read

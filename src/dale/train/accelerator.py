@@ -1,8 +1,10 @@
 """Accelerate, set up afresh for each engine."""
 
+import atexit
 import warnings
 from datetime import timedelta
 
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
@@ -35,4 +37,13 @@ def _made(cpu: bool, mixed: str) -> Accelerator:
         # how many threads a process takes is up to the recipe and the environment
         warnings.filterwarnings("ignore", "OMP_NUM_THREADS")
         handlers = [InitProcessGroupKwargs(timeout=_PATIENCE)]
-        return Accelerator(cpu=cpu, mixed_precision=mixed, kwargs_handlers=handlers)
+        made = Accelerator(cpu=cpu, mixed_precision=mixed, kwargs_handlers=handlers)
+    if made.num_processes > 1:
+        atexit.register(_part)
+    return made
+
+
+def _part() -> None:
+    """Leave the group in order; its threads abort a process that just ends."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

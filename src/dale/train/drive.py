@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 
 import torch
@@ -14,12 +15,14 @@ from dale.keys import key
 from dale.models import build, build_factory, check_output
 from dale.store import Member, Run
 from dale.train.engine import Engine
+from dale.train.follow import Follower
 from dale.train.keeper import Evaluate, RunKeeper, Watcher
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
 from dale.train.specs import settings
 from dale.train.trajectory import Trajectory
+from dale.train.wiring import seams_of
 
 
 def build_model(recipe: Recipe, data: Data, seed: int) -> nn.Module:
@@ -81,15 +84,19 @@ def train(
         Interrupted: Stopped on request; train again to go on.
     """
     watcher = watcher or Watcher()
-    run.pin({run.recipe_path.name: run.recipe_digest, **_fingerprints(data)})
+    team = Engine(recipe.engine).team
+    inputs = {run.recipe_path.name: run.recipe_digest, **_fingerprints(data)}
+    team.lead(lambda: run.pin(inputs))
     examples = len(data.splits["train"])
     trajectories = recipe.trajectories(examples)
     with torch.random.fork_rng(), _threads(recipe.engine.threads):
         for trajectory in trajectories:
-            keeper = RunKeeper(run, recipe, data, trajectory, evaluate, watcher)
+            facts = run, recipe, data, trajectory, evaluate, watcher
+            keeper = team.lead(partial(RunKeeper, *facts)) or Follower(run, trajectory)
             if not keeper.finished:
                 _train_one(trajectory, recipe, data, keeper, watcher)
                 keeper.finish()
+    team.most(0)  # nobody leaves before the first process has written everything
     groups = {group for trajectory in trajectories for group in trajectory.groups()}
     return [m for m in run.population if m.group in groups and not m.parents]
 
@@ -109,17 +116,20 @@ def _train_one(
     trajectory: Trajectory,
     recipe: Recipe,
     data: Data,
-    keeper: RunKeeper,
+    keeper: RunKeeper | Follower,
     watcher: Watcher,
 ) -> None:
     # one engine for each trajectory: what Accelerate holds is freed with it, and a
     # loss scaler starts afresh, as it does when the run is resumed here
     engine = Engine(recipe.engine)
-    model = engine.place_model(build_model(recipe, data, trajectory.seed))
+    made = build_model(recipe, data, trajectory.seed)
+    whole = engine.twin(made)
+    model = engine.place_model(made)
+    optimizer = build_optimizer(recipe, model)
     Loop(
         trajectory=trajectory,
         model=model,
-        optimizer=build_optimizer(recipe, model),
+        optimizer=optimizer,
         split=data.splits["train"],
         classes=data.classes,
         batch=recipe.batch,
@@ -128,6 +138,8 @@ def _train_one(
         evaluate=keeper.score,
         augment=build_augment(recipe),
         label_smoothing=recipe.label_smoothing,
+        seams=seams_of(recipe, trajectory, data, model, optimizer),
+        whole=whole,
         watch=watcher.progress,
         stop=watcher.stop,
     ).run()

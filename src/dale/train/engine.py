@@ -5,6 +5,7 @@ or more microbatches.
 """
 
 from contextlib import nullcontext
+from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 import torch
@@ -116,11 +117,12 @@ class Engine:
             return call, optimizer
         return call, self._accelerator.prepare(optimizer)
 
-    def same_precision(self, model: nn.Module) -> nn.Module:
-        """A whole network that is called in the precision of training."""
-        return self._accelerator.prepare_model(
-            model.to(self.device), evaluation_mode=True
-        )
+    def twin(self, model: nn.Module) -> nn.Module | None:
+        """An unsharded copy to score and take members from, where shards need one."""
+        if not (self.sharded and self.team.first):
+            return None
+        twin = deepcopy(model).to(self.device)
+        return self._accelerator.prepare_model(twin, evaluation_mode=True)
 
     def seed(self, value: int) -> None:
         """Seed the generators that a forward pass may draw from, such as dropout's."""

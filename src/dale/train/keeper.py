@@ -46,15 +46,20 @@ class Watcher:
 
 
 def statistics_batches(
-    data: Data, recipe: Recipe, trajectory: Trajectory, model: nn.Module
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    model: nn.Module,
+    rows_N: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """One walk over the training examples, mixed, without augmentation.
 
     Args:
         data: The data.
         recipe: For the size of the batches.
-        trajectory: For the seed of the order and the rows that it trains on.
+        seed: Of the order.
         model: The network that will see them; they are put on its device.
+        rows_N: Rows to walk over in place of every row once.
 
     Yields:
         Inputs.
@@ -62,9 +67,8 @@ def statistics_batches(
     split = data.splits["train"]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     batches = Batches(len(split), recipe.batch)
-    generator = torch.Generator().manual_seed(key(trajectory.seed, "statistics"))
+    generator = torch.Generator().manual_seed(key(seed, "statistics"))
     order = torch.randperm(len(split), generator=generator)
-    rows_N = trajectory.rows(len(split))
     order = order if rows_N is None else rows_N[order]
     for index in range(batches.per_epoch):
         start, end = batches.bounds(index)
@@ -147,7 +151,10 @@ class RunKeeper:
         places = [p for p, (collector, _) in enumerate(taken) if collector.averaged]
         if places and has_statistics(model):
             trajectory = self._trajectory
-            walk = statistics_batches(self._data, self._recipe, trajectory, model)
+            rows_N = trajectory.rows(len(self._data.splits["train"]))
+            walk = statistics_batches(
+                self._data, self._recipe, trajectory.seed, model, rows_N
+            )
             fresh = reestimate(model, [found[place] for place in places], walk)
             for place, weights in zip(places, fresh, strict=True):
                 found[place] = weights

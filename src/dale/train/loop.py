@@ -85,11 +85,13 @@ class Loop:
         self._pulse = Pulse(self.engine.team, self.stop, self.keeper.due)
         step = self._resume()
         per_epoch = self._batches.per_epoch
+        rows_N = trajectory.rows(len(self.split))
         order, ordered = None, -1
         while step < trajectory.steps:
             epoch, index = divmod(step, per_epoch)
             if epoch != ordered:
                 order, ordered = self._batches.order(trajectory.seed, epoch), epoch
+                order = order if rows_N is None else rows_N[order]
                 self.model.train()
             assert order is not None
             start, end = self._batches.bounds(index)

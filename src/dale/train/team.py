@@ -113,3 +113,9 @@ class Team:
             except RuntimeError as error:
                 raise Elsewhere("another process ended") from error
         return values
+
+
+def peer_lost(error: BaseException) -> bool:
+    """Whether an exchange of gradients failed because another process ended."""
+    backend = isinstance(error, dist.DistError) or "gloo" in str(error)
+    return isinstance(error, RuntimeError) and backend

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from dale.data import Augment, Split
-from dale.errors import InputError, TrainingError
+from dale.errors import Elsewhere, InputError, TrainingError
 from dale.factories import one_line
 from dale.keys import key
 from dale.train.batches import shares
 from dale.train.engine import Engine
 from dale.train.seams import Batch, Objective
+from dale.train.team import peer_lost
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Updater:
         self, batches: list[Batch], size: int, step: int
     ) -> tuple[Tensor, Tensor]:
         """The gradient of the mean loss of the whole batch, part by part."""
-        engine, team = self.engine, self.engine.team
+        engine = self.engine
         self.optimizer.zero_grad()
         losses, wrongs = [], []
 
@@ -105,14 +106,26 @@ class Updater:
                 loss, logits_NC = self.objective(call, batch, step)
                 if engine.parts > 1:
                     loss = loss * (len(batch.rows_N) / size)
-                # gradients are averaged over processes, and should be summed
-                engine.backward(loss * team.size if team.size > 1 else loss)
+                self._backward(loss)
             losses.append(loss.detach())
             wrongs.append((logits_NC.detach().argmax(dim=1) != batch.targets_N).sum())
         engine.clip(self.model)
         if len(losses) == 1:
             return losses[0], wrongs[0]
         return torch.stack(losses).sum(), torch.stack(wrongs).sum()
+
+    def _backward(self, loss: Tensor) -> None:
+        size = self.engine.team.size
+        if size == 1:
+            self.engine.backward(loss)
+            return
+        try:
+            # gradients are averaged over processes, and should be summed
+            self.engine.backward(loss * size)
+        except RuntimeError as error:
+            if peer_lost(error):
+                raise Elsewhere("another process ended") from error
+            raise
 
     def _batches(self, rows_N: Tensor, step: int) -> list[Batch]:
         """This process's microbatches; draws depend on the whole batch alone."""
@@ -146,6 +159,8 @@ class Updater:
         try:
             logits = self.call(inputs)
         except Exception as cause:
+            if peer_lost(cause):
+                raise Elsewhere("another process ended") from cause
             raise TrainingError(
                 f"{where} failed at step {step} on inputs of "
                 f"shape {tuple(inputs.shape)}: {one_line(cause)}"

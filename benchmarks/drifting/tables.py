@@ -18,8 +18,9 @@ TITLES = {
 }
 EPIGRAPH = (
     "Every figure was measured by this run. ± is the standard deviation over seeds, "
-    "which differ in initial weights, order of the images, corruptions' draws left "
-    "alone. A severity's figure is the mean over the corruptions; 0 is clean."
+    "which differ in initial weights and order of the images; the corrupted images "
+    "are the same for all. A severity's figure is the mean over the corruptions; 0 is "
+    "clean."
 )
 
 

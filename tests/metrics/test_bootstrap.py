@@ -13,7 +13,7 @@ PROBLEM = sampled(120, 4, 0)
 DATA = PROBLEM.logits_NC, PROBLEM.targets_N
 
 
-@pytest.mark.parametrize("metric", _PER_EXAMPLE, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("metric", [*_PER_EXAMPLE, ece], ids=lambda m: m.__name__)
 def test_the_short_way_equals_resampling_the_logits(metric):
     def plain(logits_NC, targets_N):
         return metric(logits_NC, targets_N)

@@ -1,13 +1,14 @@
 """Collectors against the formulas they are documented with."""
 
 import math
+import shutil
 
 import pytest
 import torch
 from torch import nn
 
 from dale.errors import InputError, RecipeError
-from dale.recipes import Workbench, predictors, start
+from dale.recipes import predictors, start, verify
 from dale.store import Run
 from dale.train import COLLECTORS, Gaussian, Span, bootstrap_rows
 from dale.train.checkpoint import load_state
@@ -191,6 +192,13 @@ def test_what_is_added_is_judged_apart_from_the_strategy(bench):
     assert len(found["EMA ensemble of bagging"].labels) == 2
 
 
+def test_the_plan_counts_what_is_added(bench):
+    count = len(bench.data.splits["train"])
+    trajectories = bench.recipe.trajectories(count)
+    assert sum(t.member_count() for t in trajectories) == len(bench.members())
+    assert [len(t.member_steps()) for t in trajectories] == [2, 1, 1]
+
+
 def test_the_best_start_is_the_one_that_validation_likes(bench):
     found = {p.name: p for p in predictors(bench.members())}
     chosen = found["tail average of snapshot"]
@@ -234,5 +242,14 @@ def test_a_bagged_run_sees_its_own_rows_and_no_others(bench):
     assert max(gaps) > 1e-3
 
 
-def test_a_run_is_read_back(bench):
-    assert len(Workbench(Run(bench.run.folder)).members()) == len(bench.members())
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_what_is_kept_is_verified(bench, harm, tmp_path):
+    shutil.copytree(bench.run.folder, tmp_path / "run")
+    assert verify(Run(tmp_path / "run")).problems == ()
+    path = tmp_path / "run" / "collected" / "snapshot-swag.safetensors"
+    whole = path.read_bytes()
+    path.unlink()
+    if harm == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    (problem,) = verify(Run(tmp_path / "run")).problems
+    assert str(path) in problem

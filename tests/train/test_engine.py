@@ -55,6 +55,24 @@ def test_images_may_lie_channels_last():
     assert engine.place(torch.rand(2, 3)).is_contiguous()
 
 
+def test_a_compiled_network_trains_as_the_network_does(monkeypatch):
+    real, asked = torch.compile, []
+
+    def compiled(call, **facts):
+        asked.append(facts)
+        return real(call, backend="eager", **facts)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    inputs, found = torch.linspace(-1, 1, 12).reshape(4, 3), []
+    for compile in (False, True):
+        engine, model, call, _ = prepared(compile=compile)
+        engine.backward(call(inputs).square().sum())
+        found.append([p.grad for p in model.parameters()])
+        assert all("_orig_mod" not in name for name in model.state_dict())
+    assert asked == [{"dynamic": False}]
+    assert all(map(torch.equal, *found))
+
+
 def test_nothing_is_held_once_an_engine_is_gone():
     engine, model, call, optimizer = prepared()
     gone = weakref.ref(model)

@@ -101,7 +101,7 @@ def calibrate(
         for record in records
     ]
     where = f"folds of {split}" if cross_fit else f"{fit}, scored on {split}"
-    columns = ["", method, "NLL", "NLL after", "ECE %", "ECE % after"]
+    columns = ["", "fitted", "NLL", "NLL after", "ECE %", "ECE % after"]
     table(f"fitted on {where}; 95 % intervals over examples", columns, rows)
 
 
@@ -113,7 +113,7 @@ def _fitted(record: dict[str, Any]) -> str:
     tensors = record["tensors"]
     names = [key for key in tensors if key.endswith("temperature")]
     if record["method"] == "temperature" and len(names) == 1:
-        ways[0] = f"T {number(float(tensors[names[0]]), 3)}"
+        ways[0] = f"T {number(tensors[names[0]][0], 3)}"
     return " ".join(ways)
 
 

@@ -122,8 +122,9 @@ def _file(path: Path, apply: Path | None, output: Path | None, json: bool) -> No
         out.print(found["calibrated"], soft_wrap=True)
     cells = []
     for key, title, show in SCORES:
-        low, high = found[f"{key}_interval"]
-        cells.append([title, show(found[key]), f"{show(low)} to {show(high)}"])
+        ends = found.get(f"{key}_interval")
+        span = "" if ends is None else " to ".join(map(show, ends))
+        cells.append([title, show(found[key]), span])
     table(f"{path}, {found['n']} examples", ["", "score", "95 % interval"], cells)
     _show_reliability(found["reliability"])
 

@@ -50,9 +50,9 @@ def calibrate(
             split that was fitted on.
 
     Returns:
-        One record for each predictor: the fitted values, NLL and ECE before and after
-        with 95 % bootstrap intervals (after cross-fitting without), and what was
-        compared by ``"auto"``.
+        One record for each predictor: the fitted values, NLL and ECE before and
+        after, the NLL with 95 % bootstrap intervals (not after cross-fitting), and
+        what was compared by ``"auto"``.
 
     Raises:
         InputError: The method, order or a predictor is unknown.
@@ -113,17 +113,18 @@ def _record(
     }
     for key, metric in (("nll", nll), ("ece", ece)):
         record[key] = metric(raw_NC, targets_N)
-        interval = bootstrap(metric, raw_NC, targets_N, n=_RESAMPLES)
-        record[f"{key}_interval"] = list(interval)
         if cross_fitted:
             record[f"{key}_calibrated"] = cross_fitted_score(
                 metric, held, targets_N, make
             )
             continue
-        after_NC = fitted.apply(held)
-        record[f"{key}_calibrated"] = metric(after_NC, targets_N)
-        interval = bootstrap(metric, after_NC, targets_N, n=_RESAMPLES)
-        record[f"{key}_calibrated_interval"] = list(interval)
+        record[f"{key}_calibrated"] = metric(fitted.apply(held), targets_N)
+    # no interval of the ECE: resampling adds to it, so that none is centred on it
+    ends = bootstrap(nll, raw_NC, targets_N, n=_RESAMPLES)
+    record["nll_interval"] = list(ends)
+    if not cross_fitted:
+        ends = bootstrap(nll, fitted.apply(held), targets_N, n=_RESAMPLES)
+        record["nll_calibrated_interval"] = list(ends)
     return record
 
 

@@ -56,6 +56,8 @@ def verify(run: Run) -> Checked:
     states: dict[str, dict[str, Any]] = {}
     for path in sorted(run.folder.glob("state/*.safetensors")):
         check(lambda path=path: states.update({path.stem: _state(path, run)}))
+    for name in {m.label.rsplit("-c", 1)[0] for m in run.population if m.how == "swag"}:
+        check(lambda name=name: _collected(run, name))
     if (run.folder / "inputs.json").exists():
         check(lambda: run.check_inputs({run.recipe_path.name: run.recipe_digest}))
     for path in sorted(run.folder.glob("results/*.json")):
@@ -81,6 +83,12 @@ def _state(path: Path, run: Run) -> dict[str, Any]:
     if state["recipe"] != run.recipe_digest:
         raise CorruptError(f"{path} belongs to another recipe than {run.recipe_path}")
     return state
+
+
+def _collected(run: Run, name: str) -> None:
+    path = run.folder / "collected" / f"{name}.safetensors"
+    if load_state(path) is None:
+        raise CorruptError(f"{path} is missing: samples of {name} were drawn from it")
 
 
 def _check_log(run: Run, states: dict[str, dict[str, Any]]) -> None:

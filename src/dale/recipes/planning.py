@@ -89,7 +89,7 @@ def plan(recipe: Recipe, data: Data) -> Plan:
     planned = tuple(_planned(trajectory) for trajectory in trajectories)
     model = build_model(recipe, data, recipe.seed)
     size = sum(t.numel() * t.element_size() for t in weights_of(model).values())
-    members = sum(len(item.members) for item in planned)
+    members = sum(trajectory.member_count() for trajectory in trajectories)
     each = _pilot(recipe, data)
     return Plan(
         trajectories=planned,

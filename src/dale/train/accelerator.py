@@ -36,8 +36,11 @@ def _made(cpu: bool, mixed: str) -> Accelerator:
     with warnings.catch_warnings():
         # how many threads a process takes is up to the recipe and the environment
         warnings.filterwarnings("ignore", "OMP_NUM_THREADS")
-        handlers = [InitProcessGroupKwargs(timeout=_PATIENCE)]
-        made = Accelerator(cpu=cpu, mixed_precision=mixed, kwargs_handlers=handlers)
+        made = Accelerator(
+            cpu=cpu,
+            mixed_precision=mixed,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+        )
     if made.num_processes > 1:
         atexit.register(_part)
     return made

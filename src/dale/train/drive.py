@@ -1,6 +1,6 @@
 """Trains every trajectory of a recipe into a run folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -20,9 +20,11 @@ from dale.train.keeper import Evaluate, RunKeeper, Watcher
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
+from dale.train.seams import Seams
 from dale.train.specs import settings
 from dale.train.trajectory import Trajectory
-from dale.train.wiring import seams_of
+
+Hang = Callable[[Trajectory, nn.Module, Optimizer], Seams]
 
 
 def build_model(recipe: Recipe, data: Data, seed: int) -> nn.Module:
@@ -65,6 +67,7 @@ def train(
     data: Data,
     evaluate: Evaluate,
     watcher: Watcher | None = None,
+    seams: Hang = lambda trajectory, model, optimizer: Seams(),
 ) -> list[Member]:
     """Train a run to its end, or go on with one that was stopped.
 
@@ -74,6 +77,7 @@ def train(
         data: Splits ``"train"`` and ``"val"``.
         evaluate: Scores of a model on a split, such as ``{"error": 0.1}``.
         watcher: Who is told, and who may stop.
+        seams: Makes, for each trajectory, what is hung into its updates.
 
     Returns:
         The members of the run's trajectories.
@@ -94,7 +98,7 @@ def train(
             facts = run, recipe, data, trajectory, evaluate, watcher
             keeper = team.lead(partial(RunKeeper, *facts)) or Follower(run, trajectory)
             if not keeper.finished:
-                _train_one(trajectory, recipe, data, keeper, watcher)
+                _train_one(trajectory, recipe, data, keeper, watcher, seams)
                 keeper.finish()
     team.most(0)  # nobody leaves before the first process has written everything
     groups = {group for trajectory in trajectories for group in trajectory.groups()}
@@ -118,6 +122,7 @@ def _train_one(
     data: Data,
     keeper: RunKeeper | Follower,
     watcher: Watcher,
+    seams: Hang,
 ) -> None:
     # one engine for each trajectory: what Accelerate holds is freed with it, and a
     # loss scaler starts afresh, as it does when the run is resumed here
@@ -138,7 +143,7 @@ def _train_one(
         evaluate=keeper.score,
         augment=build_augment(recipe),
         label_smoothing=recipe.label_smoothing,
-        seams=seams_of(recipe, trajectory, data, model, optimizer),
+        seams=seams(trajectory, model, optimizer),
         whole=whole,
         watch=watcher.progress,
         stop=watcher.stop,

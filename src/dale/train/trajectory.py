@@ -58,6 +58,11 @@ class Trajectory:
         steps = range(1, self.steps + 1)
         return [s for s in steps if any(c.emits(s) for c in collectors)]
 
+    def member_count(self) -> int:
+        """Number of all its members, those of added collectors too."""
+        collectors, steps = self.collectors(), range(1, self.steps + 1)
+        return sum(len(c.emits(step)) for c in collectors for step in steps)
+
     def named(self, collector: Collector) -> tuple[str, str]:
         """Start of the labels, and the group, of a collector's members."""
         suffix = f"-{collector.added}" if collector.added else ""

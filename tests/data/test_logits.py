@@ -1,0 +1,113 @@
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dale.data import is_logits_file, read_logits, write_logits
+from dale.errors import DataError, InputError
+from dale.weights import save
+
+LOGITS = np.random.default_rng(0).normal(size=(6, 3))
+TARGETS = np.arange(6) % 3
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("targets", [torch.from_numpy(TARGETS), None])
+def test_what_is_written_is_read(suffix, targets, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    write_logits(path, torch.from_numpy(LOGITS), targets)
+    found = read_logits(path)
+    assert torch.equal(found.logits_MNC[0], torch.from_numpy(LOGITS))
+    if targets is None:
+        assert found.targets_N is None
+        with pytest.raises(DataError, match="expected targets beside the logits"):
+            found.needed_targets()
+    else:
+        assert torch.equal(found.needed_targets(), targets)
+
+
+def test_members_labels_and_half_precision(tmp_path):
+    path = tmp_path / "a.npz"
+    halves = np.stack([LOGITS, 2 * LOGITS]).astype(np.float16)
+    np.savez(path, logits=halves, labels=TARGETS)
+    found = read_logits(path)
+    assert found.logits_MNC.shape == (2, 6, 3)
+    assert found.logits_MNC.dtype == torch.float32
+
+
+def test_the_digest_is_of_the_content(tmp_path):
+    def digest(name, logits):
+        np.savez(tmp_path / name, logits=logits, targets=TARGETS)
+        return read_logits(tmp_path / name).digest()
+
+    assert digest("a.npz", LOGITS) == digest("b.npz", LOGITS)
+    assert digest("a.npz", LOGITS) != digest("c.npz", LOGITS + 1)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "why"),
+    [
+        ({"scores": LOGITS}, "holds scores; expected logits"),
+        (
+            {"logits": LOGITS, "targets": TARGETS, "labels": TARGETS},
+            "targets or labels",
+        ),
+        ({"logits": LOGITS.astype(int)}, "expected real numbers"),
+        ({"logits": LOGITS[0]}, r"expected shape \(N, C\)"),
+        ({"logits": LOGITS, "targets": TARGETS[:5]}, "to go with logits of 6"),
+        ({"logits": LOGITS, "targets": TARGETS + 1}, r"classes in \[0, 3\)"),
+        ({"logits": np.where(LOGITS > 0, np.nan, 0)}, "got NaN"),
+        ({"logits": np.array(["a"])}, "cannot use numbers"),
+    ],
+)
+def test_what_is_no_file_of_logits(arrays, why, tmp_path):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=why) as refused:
+        read_logits(tmp_path / "a.npz")
+    assert "a.npz" in str(refused.value)
+
+
+def test_paths(tmp_path):
+    with pytest.raises(DataError, match=r"no file .*absent\.npz"):
+        read_logits(tmp_path / "absent.npz")
+    with pytest.raises(DataError, match=r"ending in \.npz, \.safetensors, \.parquet"):
+        read_logits(tmp_path / "a.csv")
+    with pytest.raises(InputError, match="ending in"):
+        write_logits(tmp_path / "a.csv", torch.zeros(1, 2), None)
+    (tmp_path / "run.npz").mkdir()
+    assert not is_logits_file(tmp_path / "run.npz")
+    save(tmp_path / "w.safetensors", {"weight": torch.zeros(2)}, {})
+    with pytest.raises(DataError, match="holds weight"):
+        read_logits(tmp_path / "w.safetensors")
+
+
+def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(InputError, match="run: pip install pyarrow"):
+        read_logits(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_parquet_tables(uneven, tmp_path, monkeypatch):
+    """A stand-in for pyarrow: the columns as lists, as it gives them."""
+    rows = LOGITS.tolist()
+    rows[0] = rows[0][: 2 if uneven else 3]
+    columns = {"id": list("abcdef"), "logits": rows, "labels": TARGETS.tolist()}
+    table = SimpleNamespace(
+        column_names=list(columns),
+        column=lambda name: SimpleNamespace(to_pylist=lambda: columns[name]),
+    )
+    fake = ModuleType("pyarrow.parquet")
+    fake.ParquetFile = lambda path: SimpleNamespace(read=lambda: table)
+    monkeypatch.setitem(sys.modules, "pyarrow", ModuleType("pyarrow"))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", fake)
+    (tmp_path / "a.parquet").write_bytes(b"")
+    if uneven:
+        with pytest.raises(DataError, match="differ in length"):
+            read_logits(tmp_path / "a.parquet")
+        return
+    found = read_logits(tmp_path / "a.parquet")
+    assert torch.equal(found.logits_MNC[0], torch.from_numpy(LOGITS))

@@ -52,7 +52,8 @@ over.set()
 watcher.join()
 found = torch.as_tensor(found, dtype=torch.float64)
 nll = float(torch.nn.functional.cross_entropy(found, torch.from_numpy(targets)))
-print(json.dumps({"seconds": seconds, "nll": nll, "bytes": max(peak, anonymous()) - before}))
+peak = max(peak, anonymous())
+print(json.dumps({"seconds": seconds, "nll": nll, "bytes": peak - before}))
 """
 DALE = """
 from dale.calibrate import fit_temperature
@@ -207,9 +208,9 @@ def markdown(rows: Sequence[dict[str, Any]], given: argparse.Namespace) -> str:
             f"{datetime.now(UTC).date().isoformat()}; do not edit.",
             f"{processor()}, {given.threads} threads, PyTorch {torch.__version__}.",
             "",
-            f"Fit and apply, in a process of its own each, the tools in turn, n = {runs}. "
-            "Seconds and ratios are medians, with the range of the ratios. Memory is "
-            "the peak of anonymous memory above what the logits take, the result "
+            "Fit and apply, in a process of its own each, the tools in turn, n = "
+            f"{runs}. Seconds and ratios are medians, with the range of the ratios. "
+            "Memory is the peak of anonymous memory above what the logits take, the result "
             "included: float64 for dale, float32 for L-BFGS.",
             "",
             *table(head, lines),

@@ -210,8 +210,8 @@ def markdown(rows: Sequence[dict[str, Any]], given: argparse.Namespace) -> str:
             "",
             "Fit and apply, in a process of its own each, the tools in turn, n = "
             f"{runs}. Seconds and ratios are medians, with the range of the ratios. "
-            "Memory is the peak of anonymous memory above what the logits take, the result "
-            "included: float64 for dale, float32 for L-BFGS.",
+            "Memory is the peak of anonymous memory above what the logits take, the "
+            "result included: float64 for dale, float32 for L-BFGS.",
             "",
             *table(head, lines),
             "",

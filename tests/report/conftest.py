@@ -11,6 +11,15 @@ from dale.report.style import scripts
 NAN = float("nan")
 MEMBERS = ("c01-s0040", "c02-s0080")
 
+DRIFTED = {
+    "error": 0.1,
+    "nll": 0.4,
+    "ece": 0.05,
+    "nll_calibrated": 0.3,
+    "ece_calibrated": 0.02,
+    "error_interval": [0.08, 0.12],
+}
+
 
 def bins(shift=0.0):
     """Four bins, the second of them empty."""
@@ -55,6 +64,8 @@ def training(trajectory):
             "train_error": 0.2 / epoch,
             "val_loss": 1.2 / epoch,
             "val_error": 0.3 / epoch,
+            "val_ece": 0.1 / epoch,
+            "val_logit_norm": 5.0 * epoch,
             "rate": 0.1,
         }
         for epoch in (1, 2)
@@ -96,6 +107,31 @@ def judged():
             }
         ],
         "reliability": [{"name": "ensemble", "before": bins(0.1), "after": bins()}],
+        "risk_coverage": [
+            {
+                "name": "ensemble",
+                "coverage": [0.5, 1.0],
+                "risk": [0.0, 0.1],
+                "aurc": 0.05,
+                "auroc": 0.9,
+            }
+        ],
+        "drift": {
+            "split": "test",
+            "fitted_on": "val",
+            "n": 900,
+            "corruptions": ["blur"],
+            "severities": [0, 1],
+            "rows": [
+                {
+                    "name": "ensemble",
+                    "by_severity": [
+                        {"severity": severity, **DRIFTED} for severity in (0, 1)
+                    ],
+                    "by_corruption": {"blur": [{"severity": 1, **DRIFTED}]},
+                }
+            ],
+        },
         "decisions": [
             {
                 "soup": "greedy soup",

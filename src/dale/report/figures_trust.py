@@ -67,7 +67,7 @@ def severity(found: Mapping, measure: str) -> Figure:
         values = [finite(point.get(measure)) for point in points]
         trace = line(
             row["name"],
-            [point["severity"] for point in points],
+            [finite(point["severity"]) for point in points],
             _percent(values) if share else values,
             **_look(place),
             mode="lines+markers",

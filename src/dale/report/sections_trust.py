@@ -84,15 +84,15 @@ def drift(document: Mapping, plots: Plots) -> Html | None:
 def _by_corruption(found: Mapping) -> Html:
     """Error of each predictor under each corruption at the highest severity."""
     names = list(found["corruptions"])
-    worst = max(found["severities"])
+    worst = whole(found["severities"][-1])
     heads = [
         tag("th", n.replace("_", " "), scope="col", class_="number") for n in names
     ]
     lines = []
     for row in found["rows"]:
-        ends = [row["by_corruption"][name][-1] for name in names]
+        ends = [row["by_corruption"].get(name, [{}])[-1] for name in names]
         cells = [
-            tag("td", percent(finite(end["error"]), 1, unit=False), class_="number")
+            tag("td", percent(finite(end.get("error")), 1, unit=False), class_="number")
             for end in ends
         ]
         lines.append(tag("tr", tag("th", str(row["name"]), scope="row"), *cells))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dale.report.figures import Figure, axis, figure, layout, line
+from dale.report.figures import Figure, axis, figure, label, layout, line
 from dale.report.html_numbers import finite, finites
 from dale.report.style import MID, PALETTE
 
@@ -72,7 +72,7 @@ def severity(found: Mapping, measure: str) -> Figure:
             **_look(place),
             mode="lines+markers",
             marker={"size": 5},
-            legendgroup=row["name"],
+            legendgroup=label(row["name"]),
             hovertemplate=f"severity %{{x}}<br>{hover}",
         )
         bars = _bars(points, measure, values, 100.0 if share else 1.0)

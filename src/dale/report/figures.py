@@ -10,6 +10,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from dale.report.html_numbers import finites
 from dale.report.style import CLEAR, GRID, MID
 
 Figure: TypeAlias = dict[str, Any]
@@ -89,6 +90,30 @@ def line(
         "y": list(y),
         "line": stroke,
     } | settings
+
+
+def whiskers(
+    values: Sequence[float | None],
+    ends: Sequence[Sequence[float | None] | None],
+    factor: float = 1.0,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Error bars that reach from each value to the ends of its interval.
+
+    Args:
+        values: What the bars are drawn at, or null.
+        ends: A lower and an upper end for each value, or null.
+        factor: That the values are drawn multiplied by.
+        **settings: plotly's own.
+    """
+    above, below = [], []
+    for value, pair in zip(values, ends, strict=True):
+        low, high = finites(pair) if pair is not None else (None, None)
+        whole = value is not None and low is not None and high is not None
+        above.append(factor * (high - value) if whole else 0.0)
+        below.append(factor * (value - low) if whole else 0.0)
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+    return bars | {"thickness": 1} | settings
 
 
 def figure(data: Sequence[Mapping[str, Any]], frame: Mapping[str, Any]) -> Figure:

@@ -6,7 +6,15 @@ from itertools import pairwise
 from typing import Any
 
 from dale.errors import InputError
-from dale.report.figures import Figure, axis, figure, label, layout, line
+from dale.report.figures import (
+    Figure,
+    axis,
+    figure,
+    label,
+    layout,
+    line,
+    whiskers,
+)
 from dale.report.html_numbers import finite, finites
 from dale.report.style import ACCENT, MID
 
@@ -177,7 +185,7 @@ def _points(
     accuracy: Sequence[float | None],
     intervals: Sequence[Sequence[float | None] | None] | None,
 ) -> dict[str, Any]:
-    points = {
+    points: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
         "x": list(confidence),
@@ -188,33 +196,9 @@ def _points(
         "cliponaxis": False,
         "hoverinfo": "skip",
     }
-    return (
-        points
-        if intervals is None
-        else points | {"error_y": _whiskers(accuracy, intervals)}
-    )
-
-
-def _whiskers(
-    accuracy: Sequence[float | None],
-    intervals: Sequence[Sequence[float | None] | None],
-) -> dict[str, Any]:
-    """Error bars from the ends of an interval to each bin's accuracy."""
-    above, below = [], []
-    for share, pair in zip(accuracy, intervals, strict=True):
-        low, high = finites(pair) if pair is not None else (None, None)
-        whole = share is not None and low is not None and high is not None
-        above.append(high - share if whole else 0.0)
-        below.append(share - low if whole else 0.0)
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": above,
-        "arrayminus": below,
-        "color": ACCENT,
-        "thickness": 1,
-        "width": 3,
-    }
+    if intervals is not None:
+        points["error_y"] = whiskers(accuracy, intervals, color=ACCENT, width=3)
+    return points
 
 
 def _histogram(places: Mapping, counts: Sequence[float | None]) -> dict[str, Any]:

@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dale.report.figures import Figure, axis, figure, label, layout, line
+from dale.report.figures import (
+    Figure,
+    axis,
+    figure,
+    label,
+    layout,
+    line,
+    whiskers,
+)
 from dale.report.html_numbers import finite, finites
 from dale.report.style import MID, PALETTE
 
@@ -75,8 +83,11 @@ def severity(found: Mapping, measure: str) -> Figure:
             legendgroup=label(row["name"]),
             hovertemplate=f"severity %{{x}}<br>{hover}",
         )
-        bars = _bars(points, measure, values, 100.0 if share else 1.0)
-        data.append(trace if bars is None else trace | {"error_y": bars})
+        ends = [finites(point.get(f"{measure}_interval")) for point in points]
+        if all(len(pair) == 2 for pair in ends):
+            factor = 100.0 if share else 1.0
+            trace["error_y"] = whiskers(values, ends, factor, width=2)
+        data.append(trace)
     unit = {"ticksuffix": "\u202f%"} if share else {}
     frame = layout(
         340,
@@ -95,28 +106,3 @@ def _look(place: int) -> dict[str, Any]:
 
 def _percent(values: Sequence[Any]) -> list[float | None]:
     return [None if value is None else 100 * value for value in finites(values)]
-
-
-def _bars(
-    points: Sequence[Mapping],
-    measure: str,
-    values: Sequence[float | None],
-    factor: float,
-) -> dict[str, Any] | None:
-    """Error bars from a measure's intervals."""
-    ends = [finites(point.get(f"{measure}_interval")) for point in points]
-    if not all(len(pair) == 2 for pair in ends):
-        return None
-    above, below = [], []
-    for value, (low, high) in zip(values, ends, strict=True):
-        whole = value is not None and low is not None and high is not None
-        above.append(factor * (high - value) if whole else 0.0)
-        below.append(factor * (value - low) if whole else 0.0)
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": above,
-        "arrayminus": below,
-        "thickness": 1,
-        "width": 2,
-    }

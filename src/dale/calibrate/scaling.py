@@ -14,7 +14,7 @@ from torch import Tensor
 from dale.calibrate.calibrator import Header, check_saved, checked_to_fit
 from dale.calibrate.slope import Slope
 from dale.errors import InputError
-from dale.metrics import blocks, check_shape, nll
+from dale.metrics import blocks, check_shape, nll, nll_N
 
 _RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
 _TOLERANCE = 1e-10  # of log b
@@ -138,10 +138,10 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     would make the first mistake on other examples cost thousands of nats. If every
     row is constant, no temperature changes anything and T is 1.
 
-    The search begins at the minimum of evenly spaced rows. More than two million
-    logits that are not float64 are worked on in float32, their own rounding; T is
-    then right to about 1e-7. Memory beyond the inputs stays bounded: rows are taken
-    in blocks.
+    Evenly spaced rows give the scale, and where the search begins. More than two
+    million logits that are not float64 are worked on in float32, their own rounding;
+    T is then right to about 1e-7. Memory beyond the inputs stays bounded: rows are
+    taken in blocks.
 
     Args:
         logits_NC: Floating, shape (N, C); log-probabilities, also with -inf for
@@ -168,7 +168,9 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     """
     logits_NC, targets_N = checked_to_fit(logits_NC, targets_N)
     count = len(targets_N)
-    scale = _scale(logits_NC)
+    rows = _glance(logits_NC)
+    glanced_NC = logits_NC[rows]
+    scale = _gap(glanced_NC) or _gap(logits_NC)
     if scale == 0.0:  # every row is constant
         before = nll(logits_NC, targets_N)
         return Temperature(1.0, before, before, None, count)
@@ -177,14 +179,13 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     # b is in units of 1 / scale; T = 1 is b = scale
     low, high = min(1 / _RANGE, scale), max(_RANGE, scale)
     start = 1.0
-    rows = _glance(logits_NC)
     if len(rows) < count:
-        part = Slope(logits_NC[rows], targets_N[rows], scale)
+        part = Slope(glanced_NC, targets_N[rows], scale)
         start = _minimiser(part, low, high, start).b
     b, after, at_bound = _minimiser(whole, low, high, start)
     value = scale / b
     if whole.exact:
-        after = nll(logits_NC.double() / value, targets_N)
+        after = _nll_at(logits_NC, targets_N, value)
     # no example says how sure to be at most, or rounding alone: T = 1 lies in the range
     if at_bound == "low" or after > before:
         value, after = 1.0, before
@@ -246,16 +247,8 @@ def _glance(logits_NC: Tensor) -> Tensor:
     return torch.arange(kept) * count // kept
 
 
-def _scale(logits_NC: Tensor) -> float:
-    """Median, over the rows that have one, of the least distance below the maximum.
-
-    Of a large number of rows, evenly spaced ones stand for all.
-    """
-    found = _gap(logits_NC[_glance(logits_NC)])
-    return _gap(logits_NC) if found == 0.0 else found
-
-
 def _gap(logits_NC: Tensor) -> float:
+    """Median, over the rows that have one, of the least distance below the maximum."""
     gaps = []
     for part, _ in blocks(logits_NC):
         below = part.amax(dim=1, keepdim=True) - part
@@ -263,3 +256,12 @@ def _gap(logits_NC: Tensor) -> float:
     gaps_N = torch.cat(gaps)
     gaps_N = gaps_N[gaps_N < torch.inf]
     return float(gaps_N.median()) if len(gaps_N) else 0.0
+
+
+def _nll_at(logits_NC: Tensor, targets_N: Tensor, temperature: float) -> float:
+    # block by block what nll(logits / T) computes, without the whole quotient
+    parts = [
+        nll_N(part / temperature, labels)
+        for part, labels in blocks(logits_NC, targets_N)
+    ]
+    return float(torch.cat(parts).mean())

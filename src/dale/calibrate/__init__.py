@@ -45,6 +45,7 @@ from dale.calibrate.orders import (
     candidates,
     choose,
     ensemble_fit,
+    settle,
 )
 from dale.calibrate.platt import Platt, fit_platt
 from dale.calibrate.prior_shift import (
@@ -310,5 +311,6 @@ __all__ = [
     "pool_then_calibrate",
     "prior_log_odds",
     "score_parts",
+    "settle",
     "temperature",
 ]

@@ -244,3 +244,41 @@ def choose(
         for method, order in pairs
     ]
     return sorted(found, key=lambda candidate: candidate.nll)
+
+
+def settle(
+    logits_MNC: Tensor,
+    targets_N: Tensor,
+    combine: Combine,
+    method: str,
+    order: str,
+    weights_M: Tensor | None = None,
+) -> tuple[str, str, list[Candidate]]:
+    """A method and an order without ``"auto"``: chosen only where there is a choice.
+
+    Args:
+        logits_MNC: Floating, shape (M, N, C).
+        targets_N: Integer classes in [0, C), shape (N,).
+        combine: The combiner.
+        method: Row of `CALIBRATORS`, or ``"auto"``.
+        order: Row of `ORDERS`, or ``"auto"``.
+        weights_M: Weights of the members, of sum 1; equal by default.
+
+    Returns:
+        The method, the order, and what was compared, the best first.
+
+    Raises:
+        InputError: As `candidates` and `choose`.
+
+    Example:
+        >>> import torch
+        >>> logits, targets = torch.zeros(1, 4, 2), torch.tensor([0, 1, 0, 1])
+        >>> settle(logits, targets, lambda z, weights: z[0], "temperature", "auto")
+        ('temperature', 'pool-first', [])
+    """
+    members, count, classes = logits_MNC.shape
+    pairs = candidates(method, order, members, count, classes)
+    if len(pairs) == 1:
+        return *pairs[0], []
+    compared = choose(logits_MNC, targets_N, combine, pairs, weights_M)
+    return compared[0].method, compared[0].order, compared

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dale.calibrate import (
     CALIBRATORS,
     candidates,
-    choose,
     cross_fitted_score,
     ensemble_fit,
+    settle,
 )
 from dale.ensemble import COMBINERS
 from dale.errors import InputError, nearest
@@ -23,6 +24,7 @@ from dale.recipes.workbench import Workbench
 from dale.store import Predictions
 
 _RESAMPLES = 500
+_JUDGED = {"nll": nll, "ece": ece}
 
 
 def calibrate(
@@ -88,12 +90,9 @@ def _record(
     weights_M = None
     if predictor.weights is not None:
         weights_M = given.new_tensor(predictor.weights, dtype=torch.float64)
-    pairs = candidates(method, order, *given.shape)
-    compared = []
-    if len(pairs) > 1:
-        compared = choose(given, fitting.targets_N, pool, pairs, weights_M)
-        pairs = [(compared[0].method, compared[0].order)]
-    ((method, order),) = pairs
+    method, order, compared = settle(
+        given, fitting.targets_N, pool, method, order, weights_M
+    )
     make: Any = ensemble_fit(method, order, pool, weights_M)
     if len(predictor.labels) == 1:
         make = CALIBRATORS[method].fit
@@ -111,21 +110,23 @@ def _record(
         "fitted_on": fitting.split,
         "split": scoring.split,
     }
-    for key, metric in (("nll", nll), ("ece", ece)):
-        record[key] = metric(raw_NC, targets_N)
-        if cross_fitted:
-            record[f"{key}_calibrated"] = cross_fitted_score(
-                metric, held, targets_N, make
-            )
-            continue
-        record[f"{key}_calibrated"] = metric(fitted.apply(held), targets_N)
     # no interval of the ECE: resampling adds to it, so that none is centred on it
     ends = bootstrap(nll, raw_NC, targets_N, n=_RESAMPLES)
-    record["nll_interval"] = list(ends)
-    if not cross_fitted:
-        ends = bootstrap(nll, fitted.apply(held), targets_N, n=_RESAMPLES)
-        record["nll_calibrated_interval"] = list(ends)
+    record |= {"nll_interval": list(ends), **_scores(raw_NC, targets_N, "")}
+    if cross_fitted:
+        for key, metric in _JUDGED.items():
+            after = cross_fitted_score(metric, held, targets_N, make)
+            record[f"{key}_calibrated"] = after
+        return record
+    calibrated_NC = fitted.apply(held)
+    ends = bootstrap(nll, calibrated_NC, targets_N, n=_RESAMPLES)
+    record |= {"nll_calibrated_interval": list(ends)}
+    record |= _scores(calibrated_NC, targets_N, "_calibrated")
     return record
+
+
+def _scores(logits_NC: Tensor, targets_N: Tensor, suffix: str) -> dict[str, float]:
+    return {f"{k}{suffix}": m(logits_NC, targets_N) for k, m in _JUDGED.items()}
 
 
 def _predictors(bench: Workbench, names: Sequence[str] | None) -> list[Predictor]:

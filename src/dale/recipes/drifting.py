@@ -4,7 +4,9 @@ Shapes: M members, N examples, C classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from math import sqrt
 from typing import Any
 
@@ -16,7 +18,7 @@ from dale.data import CORRUPTIONS, SEVERITIES, corrupted
 from dale.errors import InputError, nearest
 from dale.metrics import correct_N, ece, nll_N
 from dale.predict import infer_members
-from dale.recipes.evaluation import Predictor, chosen_pools, predictors
+from dale.recipes.evaluation import Predictor, chosen_pools, predictors, rests_on
 from dale.recipes.workbench import Workbench
 from dale.store import Predictions
 
@@ -66,35 +68,28 @@ def drift(
     members = bench.members()
     wanted = predictors(members, chosen_pools(bench))
     fitting = bench.predict(fit, members)
-    clean = bench.predict(score, members)
-    rows = _rows(len(clean.targets_N), limit)
-    clean = Predictions(
-        clean.logits_MNC[:, rows],
-        clean.targets_N[rows],
-        clean.labels,
-        score,
-        clean.split_digest,
+    scoring = bench.predict(score, members)
+    rows = _rows(len(scoring.targets_N), limit)
+    clean = replace(
+        scoring,
+        logits_MNC=scoring.logits_MNC[:, rows],
+        targets_N=scoring.targets_N[rows],
     )
-    temperatures = [
-        fit_temperature(p.logits(fitting), fitting.targets_N) for p in wanted
-    ]
     judges = [
-        _Judge(predictor, temperature)
-        for predictor, temperature in zip(wanted, temperatures, strict=True)
+        _Judge(p, fit_temperature(p.logits(fitting), fitting.targets_N)) for p in wanted
     ]
     for judge in judges:
         judge.see("clean", 0, clean)
     weights_M = [partial(bench.run.population.weights, member) for member in members]
-    total = len(names) * len(SEVERITIES)
-    for done, (name, severity) in enumerate(
-        (name, severity) for name in names for severity in SEVERITIES
-    ):
-        watch(done, total)
+    conditions = list(product(names, SEVERITIES))
+    for done, (name, severity) in enumerate(conditions):
+        watch(done, len(conditions))
         split = corrupted(bench.data, name, severity, split=score, seed=seed)
         split = split.subset(rows)
-        logits_MNC = infer_members(bench.model, weights_M, split)
-        seen = Predictions(
-            logits_MNC, split.targets_N, clean.labels, score, split.digest()
+        seen = replace(
+            clean,
+            logits_MNC=infer_members(bench.model, weights_M, split),
+            split_digest=split.digest(),
         )
         for judge in judges:
             judge.see(name, severity, seen)
@@ -106,11 +101,7 @@ def drift(
         "corruptions": names,
         "severities": [0, *SEVERITIES],
         "rows": [judge.row() for judge in judges],
-        "inputs": {
-            "recipe": bench.run.recipe_digest,
-            fit: fitting.split_digest,
-            score: clean.split_digest,
-        },
+        "inputs": rests_on(bench, fitting, clean),
     }
     with bench.run.lock():
         bench.run.write_result("drift", found)

@@ -242,15 +242,17 @@ def evaluate(
             {"name": item.predictor.name, **item.selective} for item in judged
         ],
         "verdict": verdict(bench, members, watch).to_dict(),
-        "inputs": {
-            "recipe": bench.run.recipe_digest,
-            fit: fitting.split_digest,
-            score: scoring.split_digest,
-        },
+        "inputs": rests_on(bench, fitting, scoring),
     }
     with bench.run.lock():
         bench.run.write_result("evaluation", found)
     return found
+
+
+def rests_on(bench: Workbench, *seen: Predictions) -> dict[str, str]:
+    """Digests of the recipe and of the splits that figures come from."""
+    splits = {predictions.split: predictions.split_digest for predictions in seen}
+    return {"recipe": bench.run.recipe_digest, **splits}
 
 
 def verdict(

@@ -13,13 +13,12 @@ from dale.calibrate import (
     CALIBRATORS,
     CalibratedEnsemble,
     Calibrator,
-    candidates,
     check_disjoint,
     check_logits,
-    choose,
     cross_fitted_score,
     ensemble_fit,
     load_calibrator,
+    settle,
 )
 from dale.data import Logits
 from dale.ensemble import COMBINERS
@@ -139,14 +138,9 @@ def calibrate_logits(
         check_disjoint(fit.digest(), score.digest())
     targets_N = fit.needed_targets()
     pooled(fit, combine)  # the checks
-    members, count, classes = fit.logits_MNC.shape
-    pairs = candidates(method, order, members, count, classes)
+    members, count, _ = fit.logits_MNC.shape
     pool = COMBINERS[combine].function
-    compared = []
-    if len(pairs) > 1:
-        compared = choose(fit.logits_MNC, targets_N, pool, pairs)
-        pairs = [(compared[0].method, compared[0].order)]
-    ((method, order),) = pairs
+    method, order, compared = settle(fit.logits_MNC, targets_N, pool, method, order)
     fitted = _fitted(fit, targets_N, method, order, combine)
     record: dict[str, Any] = {
         "file": str(fit.path),

@@ -27,8 +27,8 @@ def logit_norm(logits_NC: Tensor) -> float:
 
     Example:
         >>> import torch
-        >>> logit_norm(torch.tensor([[7.0, 1.0], [4.0, -4.0]])) / 2**0.5
-        3.5
+        >>> logit_norm(torch.tensor([[9.0, 1.0, 1.0, 9.0], [4.0, 4.0, 4.0, 4.0]]))
+        4.0
 
     Reference:
         H. Wei, R. Xie, H. Cheng, L. Feng, B. An, Y. Li, Mitigating Neural Network

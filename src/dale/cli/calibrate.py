@@ -6,20 +6,23 @@ from typing import Annotated, Any
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, err, number, out, percent, show_json, table
+from dale.cli.common import (
+    JSON,
+    RUN_OR_LOGITS,
+    err,
+    number,
+    out,
+    percent,
+    refuse_given,
+    show_json,
+    table,
+)
 from dale.cli.scores import SCORES
 
 
 @app.command()
 def calibrate(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            help="The run folder, or a file of logits and targets (.npz, .safetensors, "
-            ".parquet).",
-            show_default=False,
-        ),
-    ],
+    run: RUN_OR_LOGITS,
     name: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,17 +62,15 @@ def calibrate(
 ) -> None:
     """Fit a calibrator on one split and score it on another."""
     from dale.data import is_logits_file
-    from dale.errors import InputError, LeakageError
+    from dale.errors import LeakageError
 
     if is_logits_file(run):
-        if name or cross_fit:
-            what = "--name" if name else "--cross-fit"
-            raise InputError(f"{what} is for runs; {run} is a file of logits")
+        given = {"--name": name, "--cross-fit": cross_fit}
+        refuse_given(given, f"is for runs; {run} is a file of logits")
         _file(run, score, output, method, order, json)
         return
-    if score is not None or output is not None:
-        what = "--score" if score is not None else "--output"
-        raise InputError(f"{what} is for files of logits; {run} is no such file")
+    given = {"--score": score, "--output": output}
+    refuse_given(given, f"is for files of logits; {run} is no such file")
     from dale.recipes import Workbench
     from dale.recipes import calibrate as calibrated
     from dale.store import Run

@@ -19,6 +19,14 @@ from dale.store import finite
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RUN = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
+RUN_OR_LOGITS = Annotated[
+    Path,
+    typer.Argument(
+        help="The run folder, or a file of logits and targets (.npz, .safetensors, "
+        ".parquet).",
+        show_default=False,
+    ),
+]
 
 # paths and labels are printed as they are, brackets and colons included; sentences
 # are folded for people only
@@ -59,6 +67,21 @@ def _speaks() -> bool:
     from dale.train.team import first_to_speak
 
     return first_to_speak()
+
+
+def refuse_given(options: Mapping[str, object], why: str) -> None:
+    """Refuse the first of these options that was given.
+
+    Args:
+        options: Name to value; None, False and an empty list mean not given.
+        why: The rest of the sentence.
+
+    Raises:
+        InputError: One was given.
+    """
+    for name, value in options.items():
+        if value:
+            raise InputError(f"{name} {why}")
 
 
 def percent(value: float | None, digits: int = 2) -> str:

@@ -10,10 +10,12 @@ import typer
 from dale.cli import app
 from dale.cli.common import (
     JSON,
+    RUN_OR_LOGITS,
     err,
     number,
     out,
     percent,
+    refuse_given,
     results_table,
     show_json,
     table,
@@ -23,14 +25,7 @@ from dale.cli.scores import SCORES
 
 @app.command()
 def evaluate(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            help="The run folder, or a file of logits and targets (.npz, .safetensors, "
-            ".parquet).",
-            show_default=False,
-        ),
-    ],
+    run: RUN_OR_LOGITS,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
     fit: Annotated[str, typer.Option(help="Split to fit temperatures on.")] = "val",
     drift: Annotated[
@@ -53,16 +48,13 @@ def evaluate(
 ) -> None:
     """Score members, averages and ensembles; say which regime the run is in."""
     from dale.data import is_logits_file
-    from dale.errors import InputError
 
     if is_logits_file(run):
-        if drift:
-            raise InputError(f"--drift is for runs; {run} is a file of logits")
+        refuse_given({"--drift": drift}, f"is for runs; {run} is a file of logits")
         _file(run, apply, output, json)
         return
-    if apply is not None or output is not None:
-        what = "--apply" if apply is not None else "--output"
-        raise InputError(f"{what} is for files of logits; {run} is no such file")
+    given = {"--apply": apply, "--output": output}
+    refuse_given(given, f"is for files of logits; {run} is no such file")
     from dale.recipes import Workbench
     from dale.recipes import evaluate as evaluated
     from dale.store import Run

@@ -5,7 +5,6 @@ from dale.train.collect import COLLECTORS as COLLECTORS
 from dale.train.collect import AverageCollector as AverageCollector
 from dale.train.collect import Collector as Collector
 from dale.train.collect import Gaussian as Gaussian
-from dale.train.collect import MovingCollector as MovingCollector
 from dale.train.collect import SnapshotCollector as SnapshotCollector
 from dale.train.collect import Snapshots as Snapshots
 from dale.train.collect import Span as Span
@@ -42,7 +41,6 @@ __all__ = [
     "Engine",
     "EngineSpec",
     "Gaussian",
-    "MovingCollector",
     "Progress",
     "Recipe",
     "SnapshotCollector",

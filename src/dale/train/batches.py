@@ -8,6 +8,11 @@ from torch import Tensor
 from dale.keys import key
 
 
+def share(count: int, parts: int, index: int) -> tuple[int, int]:
+    """Where one of nearly equal parts begins and ends."""
+    return count * index // parts, count * (index + 1) // parts
+
+
 def shares(count: int, parts: int) -> list[tuple[int, int]]:
     """Cut so many things into nearly equal parts.
 
@@ -22,7 +27,7 @@ def shares(count: int, parts: int) -> list[tuple[int, int]]:
         >>> shares(10, 3)
         [(0, 3), (3, 6), (6, 10)]
     """
-    return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+    return [share(count, parts, index) for index in range(parts)]
 
 
 @dataclass(frozen=True)
@@ -54,5 +59,4 @@ class Batches:
 
     def bounds(self, index: int) -> tuple[int, int]:
         """Where one batch of an epoch begins and ends in the order."""
-        per = self.per_epoch
-        return self.examples * index // per, self.examples * (index + 1) // per
+        return share(self.examples, self.per_epoch, index)

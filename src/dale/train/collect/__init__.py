@@ -13,7 +13,6 @@ from dale.train.collect.average import swa
 from dale.train.collect.collector import Collector as Collector
 from dale.train.collect.collector import Span as Span
 from dale.train.collect.gaussian import Gaussian as Gaussian
-from dale.train.collect.moving import MovingCollector as MovingCollector
 from dale.train.collect.moving import ema
 from dale.train.collect.snapshots import SnapshotCollector as SnapshotCollector
 from dale.train.collect.snapshots import Snapshots as Snapshots

@@ -1,6 +1,6 @@
 """Stochastic weight averaging: one mean over chosen steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from dale.errors import RecipeError
@@ -11,36 +11,50 @@ from dale.weights.running import RunningState
 
 
 class AverageCollector(Collector):
-    """Keeps the running mean of the weights at given steps and takes it at the end.
+    """Keeps a running mean of the weights at given steps and takes it at the end.
 
-    ``w̄ ← w̄ + (w − w̄) / n`` for the n-th model, so that the first one counts once.
+    ``w̄ ← w̄ + s_n (w − w̄)`` for the n-th model, whose share is ``s_n = 1/n`` unless
+    given; ``s_1 = 1``, so that the first model counts once.
 
     Args:
-        at: Steps, counted as updates done, whose weights enter the mean.
+        at: Steps, counted as updates done, whose weights enter the mean; a range, or
+            a few.
         end: Step at which the mean becomes a member; not before the first of `at`.
         how: Name recorded with the member.
+        averaged: Whether the statistics of normalisation layers are re-estimated for
+            the mean; else they are averaged like the weights. Counters are carried
+            from the latest model in either case.
+        share: From n to s_n, or None for 1/n.
+        facts: Recorded with the member, as JSON values.
 
     Raises:
         RecipeError: No model enters the mean before it is taken.
     """
 
-    averaged = True
-
-    def __init__(self, at: Sequence[int], end: int, how: str = "swa") -> None:
-        self.how = how
-        self._at = frozenset(step for step in at if step <= end)
-        self._end = end
-        if not self._at:
+    def __init__(
+        self,
+        at: Sequence[int],
+        end: int,
+        how: str = "swa",
+        averaged: bool = True,
+        share: Callable[[int], float] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.how, self.averaged = how, averaged
+        self._at, self._end = at, end
+        self._share, self._facts = share, dict(facts or {})
+        if not at or min(at) > end:
             raise RecipeError(f"no model enters the average that is taken at {end}")
         self._mean = RunningMean()
 
     def wants(self, step: int) -> bool:
         """At the steps given."""
-        return step in self._at
+        return step <= self._end and step in self._at
 
     def update(self, step: int, weights: Weights) -> None:
         """Let one more model into the mean."""
-        self._mean.update(weights)
+        share = None if self._share is None else self._share(self._mean.count + 1)
+        self._mean.update(weights, share)
 
     def emits(self, step: int) -> tuple[int, ...]:
         """One member, at the end."""
@@ -52,7 +66,7 @@ class AverageCollector(Collector):
 
     def details(self, index: int) -> dict[str, Any]:
         """How many models are in the mean."""
-        return {"models": self._mean.count}
+        return {"models": self._mean.count, **self._facts}
 
     def state(self) -> dict[str, Any]:
         """The mean and how many models are in it."""

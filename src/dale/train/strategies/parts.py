@@ -3,6 +3,7 @@
 from dale.errors import RecipeError
 from dale.schedules import Schedule, milestones
 from dale.schedules import warmup as warmed_up
+from dale.train.batches import shares
 from dale.train.specs import Length, ScheduleSpec, build_schedule, steps_of
 from dale.train.trajectory import Budget
 
@@ -31,7 +32,7 @@ def even_ends(steps: int, parts: int) -> tuple[int, ...]:
     """Ends of parts of nearly equal length, in integers."""
     if not 1 <= parts <= steps:
         raise RecipeError(f"{parts} members do not fit into {steps} steps")
-    return tuple(steps * number // parts for number in range(1, parts + 1))
+    return tuple(stop for _, stop in shares(steps, parts))
 
 
 def cut(rate: Schedule, steps: int) -> Schedule:

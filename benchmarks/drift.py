@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ import yaml
 from drifting.claims import claims
 from drifting.flat import flatness
 from drifting.tables import markdown
-from fashion.machine import processor
+from fashion.machine import has_images, surroundings
 
-import dale
 from dale.models import build, count_parameters
 from dale.recipes import Workbench, drift, fuse, start
 from dale.store import Run
@@ -118,12 +116,7 @@ def _without_corruptions(found: Any) -> Any:
 def main() -> int:
     """Train what is missing and write the results."""
     given = parse()
-    if not Path(given.data).is_dir():
-        print(
-            f"no folder {given.data}; install Debian's dataset-fashion-mnist, or give "
-            "--data FOLDER with the four IDX files",
-            file=sys.stderr,
-        )
+    if not has_images(given.data):
         return 2
     runs, seeds, epochs, images, validation = (
         given.runs,
@@ -156,11 +149,7 @@ def main() -> int:
     document = {
         "facts": {
             "command": f"python benchmarks/drift.py{' --quick' if given.quick else ''}",
-            "date": datetime.now(UTC).date().isoformat(),
-            "cpu": processor(),
-            "workers": given.workers,
-            "dale": dale.__version__,
-            "torch": torch.__version__,
+            **surroundings(given.workers),
             "parameters": count_parameters(build("convnet", shape, 10, width=WIDTH)),
             "images": images,
             "validation": validation,

@@ -9,12 +9,10 @@ be stopped and started again; what is done is not done twice.
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,13 +21,12 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-from fashion.machine import processor
+from fashion.machine import has_images, surroundings
 from fashion.measure import measure
 from fashion.regimes import BATCH, REGIMES, WIDTH, Regime, quick
 from fashion.tables import markdown
 from fashion.work import Job, Site, jobs
 
-import dale
 from dale.models import build, count_parameters
 
 DATA = "/usr/share/datasets/fashion-mnist"
@@ -92,13 +89,7 @@ def facts(given: argparse.Namespace, site: Site, regime: Regime) -> dict[str, An
         command += f" --seeds {given.seeds}"
     return {
         "command": command,
-        "date": datetime.now(UTC).date().isoformat(),
-        "cpu": processor(),
-        "cores": os.cpu_count(),
-        "workers": given.workers,
-        "dale": dale.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
+        **surroundings(given.workers),
         "parameters": count_parameters(build("convnet", (1, 28, 28), 10, width=WIDTH)),
         "batch": BATCH,
         "validation": regime.validation,
@@ -123,12 +114,7 @@ def write(document: dict[str, Any], results: Path, pictures: Path) -> list[Path]
 def main() -> int:
     """Train what is missing and write the results."""
     given = parse()
-    if not Path(given.data).is_dir():
-        print(
-            f"no folder {given.data}; install Debian's dataset-fashion-mnist, or give "
-            "--data FOLDER with the four IDX files",
-            file=sys.stderr,
-        )
+    if not has_images(given.data):
         return 2
     torch.set_num_threads(1)
     regimes, runs, seeds = REGIMES, given.runs, given.seeds

@@ -90,24 +90,47 @@ def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
         read_logits(tmp_path / "a.parquet")
 
 
-@pytest.mark.parametrize("uneven", [False, True])
-def test_parquet_tables(uneven, tmp_path, monkeypatch):
-    """A stand-in for pyarrow: the columns as lists, as it gives them."""
-    rows = LOGITS.tolist()
-    rows[0] = rows[0][: 2 if uneven else 3]
-    columns = {"id": list("abcdef"), "logits": rows, "labels": TARGETS.tolist()}
-    table = SimpleNamespace(
-        column_names=list(columns),
-        column=lambda name: SimpleNamespace(to_pylist=lambda: columns[name]),
-    )
-    fake = ModuleType("pyarrow.parquet")
-    fake.ParquetFile = lambda path: SimpleNamespace(read=lambda: table)
-    monkeypatch.setitem(sys.modules, "pyarrow", ModuleType("pyarrow"))
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", fake)
-    (tmp_path / "a.parquet").write_bytes(b"")
-    if uneven:
-        with pytest.raises(DataError, match="differ in length"):
-            read_logits(tmp_path / "a.parquet")
-        return
-    found = read_logits(tmp_path / "a.parquet")
+def parquet(columns, path, monkeypatch):
+    """A parquet file of columns of lists; a stand-in where pyarrow is missing."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        path.write_bytes(b"")
+        table = SimpleNamespace(
+            column_names=list(columns),
+            column=lambda name: SimpleNamespace(to_pylist=lambda: columns[name]),
+        )
+        fake = ModuleType("pyarrow.parquet")
+        fake.ParquetFile = lambda path: SimpleNamespace(read=lambda: table)
+        monkeypatch.setitem(sys.modules, "pyarrow", ModuleType("pyarrow"))
+        monkeypatch.setitem(sys.modules, "pyarrow.parquet", fake)
+    else:
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_parquet_tables(tmp_path, monkeypatch):
+    columns = {
+        "id": list("abcdef"),
+        "logits": LOGITS.tolist(),
+        "labels": TARGETS.tolist(),
+    }
+    found = read_logits(parquet(columns, tmp_path / "a.parquet", monkeypatch))
     assert torch.equal(found.logits_MNC[0], torch.from_numpy(LOGITS))
+    assert torch.equal(found.targets_N, torch.from_numpy(TARGETS))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"logits": [[1.0, 2.0], [1.0]]}, "logits: the lists differ in length"),
+        ({"logits": [[1.0, 2.0], None]}, "logits: row 1 is empty"),
+        ({"z0": [1.0], "labels": [0]}, "has the columns z0, labels; expected a column"),
+        ({"logits": [1.0, 2.0]}, r"expected shape \(N, C\)"),
+        ({"logits": [[1.0, 2.0]], "labels": [2]}, r"expected classes in \[0, 2\)"),
+    ],
+)
+def test_other_tables_are_refused(columns, message, tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=message):
+        read_logits(parquet(columns, tmp_path / "a.parquet", monkeypatch))

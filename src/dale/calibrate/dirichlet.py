@@ -97,17 +97,20 @@ def fit_dirichlet(
     strength_CP.fill_diagonal_(ridge)
     strength_CP[:, -1] = ridge
 
+    # in units of the roots of the curvatures, the problem is nearly round
+    unit_CP = _curvature(logits_NC, base.value, mean_C, strength_CP).rsqrt()
+
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
-        at_CP = torch.from_numpy(at).reshape(classes, classes + 1)
-        value, gradient = _loss(
+        at_CP = torch.from_numpy(at).view_as(unit_CP) * unit_CP
+        value, gradient_CP = _loss(
             logits_NC, targets_N, base.value, mean_C, strength_CP, at_CP
         )
-        return value, gradient.flatten().numpy()
+        return value, (gradient_CP * unit_CP).flatten().numpy()
 
     options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-14, "gtol": 1e-8}
     start = np.zeros(classes * (classes + 1))
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    at_CP = torch.from_numpy(found.x).reshape(classes, classes + 1)
+    at_CP = torch.from_numpy(found.x).view_as(unit_CP) * unit_CP
     change_CC, shift_C = at_CP[:, :-1], at_CP[:, -1]
     weight_CC = change_CC + torch.eye(classes, dtype=torch.float64)
     bias_C = shift_C - change_CC @ mean_C
@@ -173,6 +176,20 @@ def _mean(logits_NC: Tensor, temperature: float) -> Tensor:
     """Mean log-probability of each class."""
     parts = [log_probs(part, temperature).sum(dim=0) for part, _ in blocks(logits_NC)]
     return torch.stack(parts).sum(dim=0).cpu() / len(logits_NC)
+
+
+def _curvature(
+    logits_NC: Tensor, temperature: float, mean_C: Tensor, strength_CP: Tensor
+) -> Tensor:
+    """Second derivatives of the loss by each parameter at (0 | 0)."""
+    found_CP = strength_CP.clone()
+    for part, _ in blocks(logits_NC):
+        x_NC = log_probs(part, temperature).cpu()
+        p_NC = x_NC.exp()
+        spread_NC = p_NC * (1 - p_NC)
+        found_CP[:, :-1] += spread_NC.T @ (x_NC - mean_C).square()
+        found_CP[:, -1] += spread_NC.sum(dim=0)
+    return found_CP / len(logits_NC)
 
 
 def _loss(

@@ -14,7 +14,7 @@ from torch import Tensor
 from dale.calibrate.calibrator import Header, check_saved, checked_to_fit
 from dale.calibrate.slope import Slope
 from dale.errors import InputError
-from dale.metrics import blocks, check_shape, nll, nll_N
+from dale.metrics import blocks, check_shape, nll
 
 _RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
 _TOLERANCE = 1e-10  # of log b
@@ -175,7 +175,7 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
         before = nll(logits_NC, targets_N)
         return Temperature(1.0, before, before, None, count)
     whole = Slope(logits_NC, targets_N, scale)
-    before = nll(logits_NC, targets_N) if whole.exact else whole.nll(scale)
+    before = whole.nll(scale)
     # b is in units of 1 / scale; T = 1 is b = scale
     low, high = min(1 / _RANGE, scale), max(_RANGE, scale)
     start = 1.0
@@ -184,8 +184,6 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
         start = _minimiser(part, low, high, start).b
     b, after, at_bound = _minimiser(whole, low, high, start)
     value = scale / b
-    if whole.exact:
-        after = _nll_at(logits_NC, targets_N, value)
     # no example says how sure to be at most, or rounding alone: T = 1 lies in the range
     if at_bound == "low" or after > before:
         value, after = 1.0, before
@@ -256,12 +254,3 @@ def _gap(logits_NC: Tensor) -> float:
     gaps_N = torch.cat(gaps)
     gaps_N = gaps_N[gaps_N < torch.inf]
     return float(gaps_N.median()) if len(gaps_N) else 0.0
-
-
-def _nll_at(logits_NC: Tensor, targets_N: Tensor, temperature: float) -> float:
-    # block by block what nll(logits / T) computes, without the whole quotient
-    parts = [
-        nll_N(part / temperature, labels)
-        for part, labels in blocks(logits_NC, targets_N)
-    ]
-    return float(torch.cat(parts).mean())

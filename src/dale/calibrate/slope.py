@@ -3,15 +3,17 @@
 Shapes: N examples, C classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 _BLOCK = 2**18  # logits that are worked on at a time: they fit a core's cache
-_SMALL = 2**21  # logits up to which everything is in float64
+_SMALL = 2**21  # logits up to which everything is in float64, and kept between passes
+_FEW = 32  # classes
 _TAME = 1e6  # distance from the maximum, in units of the scale, that float32 can hold
+_LOWEST = -1e150  # its square is a number
 
 
 class Along(NamedTuple):
@@ -35,6 +37,9 @@ class Slope:
     ``mean_i (E_i[z] - z_iy)`` and ``mean_i Var_i[z]``. Three sums over the classes,
     of ``e^{bz}``, ``z e^{bz}`` and ``z² e^{bz}``, give all of it; they are taken block
     by block while a block is in the cache, so the logits are read once for each b.
+    With z the distance from the maximum, which is 0 at a class of probability 1 / C
+    or more, the mean of squares is at most C times the variance: their difference
+    loses no more than that factor of the precision.
 
     Up to about two million logits, and for logits that are float64, the exponentials
     are float64. In larger float32 problems they are float32, rounded as the logits
@@ -53,6 +58,8 @@ class Slope:
         own_N1 = logits_NC.gather(1, targets_N[:, None]).double()
         self._own_N = ((own_N1 - self._top_N1.double()) / scale)[:, 0]
         self.exact = not self._allows_float32()
+        small = logits_NC.numel() <= _SMALL
+        self._kept = list(self._made_blocks()) if small else None
 
     def at(self, b: float) -> Along:
         """Value and derivatives at b."""
@@ -60,18 +67,12 @@ class Slope:
         for rows, z in self._blocks():
             e = (z * b).exp_()
             zero = e.sum(dim=1).double()
-            if self.exact:
-                z.masked_fill_(e == 0.0, 0.0)  # they may be -inf, and 0 * inf is NaN
-                mean = (e * z).sum(dim=1) / zero
-                # the mean of squares less the square of the mean would cancel
-                spread = z.sub_(mean[:, None]).square_().mul_(e).sum(dim=1) / zero
-            else:
-                mean = e.mul_(z).sum(dim=1).double() / zero
-                spread = e.mul_(z).sum(dim=1).double() / zero - mean.square()
+            mean = e.mul_(z).sum(dim=1).double() / zero
+            square = e.mul_(z).sum(dim=1).double() / zero
             own = self._own_N[rows]
             nll += float((zero.log() - b * own).sum())
             slope += float((mean - own).sum())
-            curvature += float(spread.sum())
+            curvature += max(float((square - mean.square()).sum()), 0.0)
         count = len(self._own_N)
         return Along(nll / count, slope / count, curvature / count)
 
@@ -79,19 +80,27 @@ class Slope:
         """The value alone, at less than half of the cost."""
         total = 0.0
         for rows, z in self._blocks():
-            logs = z.mul_(b).exp_().sum(dim=1).double().log()
+            logs = (z * b).exp_().sum(dim=1).double().log()
             total += float((logs - b * self._own_N[rows]).sum())
         return total / len(self._own_N)
 
-    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Distances from the maximum over the scale, at most 0; not to be kept."""
+    def _blocks(self) -> Iterable[tuple[slice, Tensor]]:
+        """Distances from the maximum over the scale, finite and at most 0."""
+        return self._made_blocks() if self._kept is None else self._kept
+
+    def _made_blocks(self) -> Iterator[tuple[slice, Tensor]]:
         count, classes = self._logits_NC.shape
         wide = torch.float64 if self.exact else torch.float32
         size = max(1, _BLOCK // classes)
         for start in range(0, count, size):
             rows = slice(start, start + size)
-            z = self._logits_NC[rows].to(wide) - self._top_N1[rows].to(wide)
-            yield rows, z.div_(self._scale)
+            z = self._logits_NC[rows]
+            if classes < _FEW:  # class by class in memory, sums over classes are faster
+                z = z.t().contiguous().t()
+            z = z.to(wide) - self._top_N1[rows].to(wide)
+            z = z.div_(self._scale)
+            # -inf is a class of probability zero; below a number z e^{bz} is 0, not NaN
+            yield rows, z.clamp_(min=_LOWEST) if self.exact else z
 
     def _allows_float32(self) -> bool:
         logits_NC = self._logits_NC

@@ -176,12 +176,20 @@ def _parquet(path: Path) -> dict[str, Tensor]:
         table = parquet.ParquetFile(path).read()
     except (OSError, ValueError) as cause:  # pyarrow's own errors are these
         raise DataError(f"cannot read {path}: {one_line(cause)}") from cause
-    wanted = [name for name in table.column_names if name in ("logits", *_TARGETS)]
+    names = table.column_names
+    wanted = [name for name in names if name in ("logits", *_TARGETS)]
+    if "logits" not in wanted:
+        raise DataError(
+            f"{path} has the columns {', '.join(names)}; expected a column logits of "
+            "lists, and targets or labels"
+        )
     return {name: _column(table, name, path) for name in wanted}
 
 
 def _column(table: object, name: str, path: Path) -> Tensor:
     rows: list[object] = table.column(name).to_pylist()  # type: ignore[attr-defined]
+    if None in rows:
+        raise DataError(f"{path}: {name}: row {rows.index(None)} is empty")
     try:
         array = np.asarray(rows)
     except ValueError as cause:

@@ -42,13 +42,18 @@ def draw(document: Mapping[str, Any], folder: Path) -> Path:
         place.set_title(title, fontsize=9, loc="left")
         place.grid(axis="x", color="0.93")
         place.spines[["top", "right"]].set_visible(False)
-    axes[0].set_yticks(range(len(order)), [seeds[0][p]["name"] for p in order])
+    axes[0].set_yticks(range(len(order)), [_label(seeds[0][p]) for p in order])
     axes[2].set_xlim(0.8, document["facts"]["members"] + 0.6)
     figure.tight_layout()
     path = folder / "strategies_compared.png"
     figure.savefig(path, dpi=150, metadata={"Software": None})
     plt.close(figure)
     return path
+
+
+def _label(line: Mapping[str, Any]) -> str:
+    kind = line["title"].partition(", ")[2]
+    return f"{line['name']}, {kind}" if kind else line["name"]
 
 
 def _dots(

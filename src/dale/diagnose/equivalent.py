@@ -1,7 +1,7 @@
 """How many independent networks an ensemble is worth."""
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import comb, inf, isnan
 from random import Random
 
@@ -77,9 +77,7 @@ def deep_ensemble_equivalent(score: float, independent: Sequence[float]) -> floa
         raise InputError("deep-ensemble equivalent: expected scores, got NaN")
     if independent[0] >= score:
         return 1.0
-    for size, (low, high) in enumerate(
-        zip(independent, independent[1:], strict=False), start=1
-    ):
+    for size, (low, high) in enumerate(pairwise(independent), start=1):
         if high >= score:
             return size + (score - low) / (high - low)
     return inf

@@ -100,7 +100,7 @@ def lose(folder: Path, given: argparse.Namespace, updates: int) -> list[int]:
     draws, killed = random.Random(given.seed), []
     mean = max(2, updates // (given.kills + 1))
     while True:
-        after = draws.randint(1, 2 * mean) if len(killed) < given.kills else 10**9
+        after = draws.randint(1, 3 * mean // 2) if len(killed) < given.kills else 10**9
         moment = draws.uniform(1e-6, 0.1)
         order = [sys.executable, __file__, "--work", str(folder), str(after)]
         done = subprocess.run([*order, f"{moment:.6f}"], check=False)

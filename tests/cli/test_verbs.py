@@ -14,6 +14,7 @@ from dale.cli import app, verbs
 from dale.ensemble import COMBINERS
 from dale.merge import METHODS
 from dale.recipes import SCHEMA_NAME
+from dale.train import STRATEGIES
 
 MEASURED = {"val_error", "val_nll", "val_ece", "val_logit_norm"}
 LABELS = [
@@ -30,7 +31,7 @@ VERBS = [name for name in vars(verbs) if not name.startswith("_")]
 
 @pytest.fixture(autouse=True)
 def quick_pilot(monkeypatch):
-    monkeypatch.setattr("dale.recipes.planning._PILOT_SECONDS", 0.0)
+    monkeypatch.setattr("dale.recipes.pilot._SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -80,12 +81,41 @@ def test_plan(dale, ask, contents):
     said = fine(dale("plan", "recipe.yaml"))
     assert "6 steps an epoch · 1397 train, 200 val, 200 test examples" in said.out
     assert re.search(r"snapshot +18 +4, 9, 13, 18 ", said.out)
-    assert re.search(r"about \d+ s of updates \(\d+\.\d ms each", said.out)
+    assert re.search(r"about \d+ s, with scoring .*: \d+\.\d ms an update", said.out)
+    assert re.search(
+        r"MB in memory for an update: .* weights, .* activations", said.out
+    )
     found = ask("plan", "recipe.yaml")
     assert [t["name"] for t in found["trajectories"]] == ["nocycle", "snapshot", "swa"]
     assert found["trajectories"][1]["members"] == [4, 9, 13, 18]
     assert found["examples"] == {"train": 1397, "val": 200, "test": 200}
     assert contents(".") == before
+
+
+def test_plan_of_every_strategy_in_given_minutes(dale, ask):
+    Path("recipe.yaml").write_text(RECIPE)
+    options = "--minutes", "1", "--all", "--draw", "plans/plan.html"
+    said = fine(dale("plan", "recipe.yaml", *options))
+    epochs = int(re.search(r"in 1 min: set epochs to (\d+)", said.out)[1])
+    assert epochs > 3
+    for name in STRATEGIES:
+        assert re.search(rf"^ {name} (\*)? +\d+ ", said.out, re.M)
+    assert f"{epochs} epochs" in Path("plans/plan.html").read_text(encoding="utf-8")
+    found = ask("plan", "recipe.yaml", "--all")
+    steps = {price["strategy"]: price["steps"] for price in found["prices"]}
+    assert steps.pop("independent") == 5 * 18
+    assert set(steps.values()) <= {18, 0}  # fge and others may not fit into 3 epochs
+    own = {price["strategy"] for price in found["prices"] if price["own"]}
+    assert own == {"nocycle", "snapshot", "swa"}
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e-9"])
+def test_plan_for_no_time_is_refused(dale, minutes):
+    Path("recipe.yaml").write_text(RECIPE)
+    said = dale("plan", "recipe.yaml", f"--minutes={minutes}")
+    assert said.code == 2
+    assert re.match(r"dale: minutes: .*, got ", said.err)
+    assert len(said.err.splitlines()) == 1
 
 
 def test_train(dale, contents):

@@ -9,7 +9,9 @@ from dale.cli import app
 from dale.cli.common import JSON, out, show_json, table
 
 if TYPE_CHECKING:
-    from dale.recipes.planning import Planned
+    from dale.recipes.pilot import Pilot
+    from dale.recipes.planning import Plan, Planned, Price
+    from dale.train import Recipe
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -17,33 +19,113 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 @app.command()
 def plan(
     recipe: Annotated[Path, typer.Argument(help="A recipe.", show_default=False)],
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Plan for as many epochs as fit into so many minutes.",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Price every strategy at this budget.")
+    ] = False,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to draw the schedules: one HTML page.", show_default=False
+        ),
+    ] = None,
     json: JSON = False,
 ) -> None:
-    """Show a recipe's schedules, members, time and disk space; train nothing."""
+    """Show a recipe's schedules, members, time, memory and disk; train nothing."""
     from dale.recipes import load_data
     from dale.recipes import plan as planned
     from dale.train import load_recipe
 
     parsed = load_recipe(recipe)
-    found = planned(parsed, load_data(parsed))
+    data = load_data(parsed)
+    found = planned(parsed, data, minutes=minutes, every=every)
+    if draw is not None:
+        fitting = parsed.model_copy(update={"epochs": found.epochs})
+        _draw(draw, recipe.name, fitting, len(data.splits["train"]), every)
     if json:
         show_json(found.to_dict())
         return
+    _show(found)
+    if minutes is not None:
+        out.print(f"in {minutes:g} min: set epochs to {found.epochs}")
+    if draw is not None:
+        out.print(f"drawn: {draw}")
+
+
+def _show(found: "Plan") -> None:
     rows = [
         [item.name, str(item.steps), _ends(item.members), _rates(item), _drawn(item)]
         for item in found.trajectories
     ]
     columns = ["trajectory", "steps", "members after step", "rate", "schedule"]
     table("Trajectories", columns, rows)
+    if found.prices:
+        columns = ["strategy", "steps", "members", "time", "disk"]
+        title = f"Every strategy at {found.epochs} epochs; * with the recipe's settings"
+        table(title, columns, [_priced(price) for price in found.prices])
     sizes = ", ".join(f"{count} {name}" for name, count in found.examples.items())
     out.print(f"{found.per_epoch} steps an epoch · {sizes} examples")
+    out.print(f"{found.parameters:,} parameters · {_size(found.disk_bytes)} on disk")
+    out.print(_memory(found.pilot))
+    pilot = found.pilot
     out.print(
-        f"{found.parameters:,} parameters · {found.disk_bytes / 1e6:.1f} MB on disk"
+        f"about {_clock(found.seconds)}, with scoring after each epoch: "
+        f"{1000 * pilot.seconds:.1f} ms an update (half of {pilot.updates} measured "
+        f"here took {1000 * pilot.low:.1f} to {1000 * pilot.high:.1f})"
     )
-    out.print(
-        f"about {_clock(found.seconds)} of updates "
-        f"({1000 * found.seconds_per_step:.1f} ms each, measured here), plus evaluation"
-    )
+
+
+def _draw(path: Path, name: str, recipe: "Recipe", examples: int, every: bool) -> None:
+    from dale.files import write_text
+    from dale.recipes import every_strategy
+    from dale.report import planned, render
+
+    trajectories = recipe.trajectories(examples)
+    if every:
+        made = every_strategy(recipe, examples).values()
+        trajectories = [
+            item for mine in made if isinstance(mine, list) for item in mine
+        ]
+    title = f"plan of {name} · {recipe.epochs} epochs"
+    write_text(path, render(planned(title, trajectories)))
+
+
+def _priced(price: "Price") -> list[str]:
+    name = f"{price.strategy} *" if price.own else price.strategy
+    if price.problem is not None:
+        return [name, "", "", price.problem, ""]
+    return [
+        name,
+        str(price.steps),
+        str(price.members),
+        _clock(price.seconds),
+        _size(price.disk_bytes),
+    ]
+
+
+def _memory(pilot: "Pilot") -> str:
+    memory = pilot.memory
+    parts = {
+        "weights": memory.weights,
+        "gradients": memory.gradients,
+        "optimiser": memory.optimizer,
+        "activations": memory.activations,
+    }
+    known = [f"{_size(size)} {name}" for name, size in parts.items() if size]
+    return f"{_size(memory.total)} in memory for an update: {', '.join(known)}"
+
+
+def _size(count: int) -> str:
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= unit / 10:
+            return f"{count / unit:.1f} {name}"
+    return f"{count / 1e3:.1f} kB"
 
 
 def _drawn(item: "Planned") -> str:

@@ -15,6 +15,8 @@ from dale.recipes.logits import evaluate_logits as evaluate_logits
 from dale.recipes.logits import read_calibrator as read_calibrator
 from dale.recipes.logits import save_calibrator as save_calibrator
 from dale.recipes.planning import Plan as Plan
+from dale.recipes.planning import Price as Price
+from dale.recipes.planning import every_strategy as every_strategy
 from dale.recipes.planning import plan as plan
 from dale.recipes.pooling import first_pool as first_pool
 from dale.recipes.pooling import pool as pool
@@ -33,6 +35,7 @@ __all__ = [
     "Checked",
     "Plan",
     "Predictor",
+    "Price",
     "Workbench",
     "calibrate",
     "calibrate_logits",
@@ -40,6 +43,7 @@ __all__ = [
     "drift",
     "evaluate",
     "evaluate_logits",
+    "every_strategy",
     "first_pool",
     "fuse",
     "judge",

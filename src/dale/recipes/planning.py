@@ -1,27 +1,18 @@
 """What a recipe will cost, before it is run."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
-import torch
-from torch.nn.functional import cross_entropy
-
 from dale.data import Data
+from dale.errors import InputError, RecipeError
 from dale.models import count_parameters
-from dale.train import (
-    Batches,
-    Engine,
-    Recipe,
-    Trajectory,
-    build_augment,
-    build_model,
-    build_optimizer,
-)
+from dale.recipes.pilot import Pilot, fly
+from dale.train import STRATEGIES, Recipe, Trajectory, build_model
 from dale.weights import weights_of
 
-_PILOT_SECONDS = 2.0
+_LOOKED = 10_000  # steps at which the largest rate is looked for
 
 
 @dataclass(frozen=True)
@@ -48,64 +39,114 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Price:
+    """What a strategy costs at the recipe's budget.
+
+    Args:
+        strategy: Its name.
+        own: The recipe has it, and it is priced with the recipe's settings; else with
+            its own defaults.
+        steps: Updates of all its trajectories.
+        members: Members that it makes.
+        seconds: Of updates and of scoring after each epoch.
+        disk_bytes: Of its members.
+        problem: Why it does not fit into the budget; the figures are 0 then.
+    """
+
+    strategy: str
+    own: bool
+    steps: int = 0
+    members: int = 0
+    seconds: float = 0.0
+    disk_bytes: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a recipe will do and cost.
 
     Args:
         trajectories: What is trained.
+        epochs: The budget of each strategy.
         per_epoch: Updates in an epoch.
         examples: Sizes of the splits.
         parameters: Trainable numbers of the model.
         disk_bytes: Members and the last saved states.
-        seconds_per_step: Measured in a short pilot.
-        seconds: Of all updates, from the pilot; evaluation comes on top.
+        pilot: Time and memory of an update, measured.
+        seconds: Of all updates, and of scoring after each epoch.
+        prices: Every strategy there is, if that was asked for.
     """
 
     trajectories: tuple[Planned, ...]
+    epochs: int
     per_epoch: int
     examples: Mapping[str, int]
     parameters: int
     disk_bytes: int
-    seconds_per_step: float
+    pilot: Pilot
     seconds: float
+    prices: tuple[Price, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
 
 
-def plan(recipe: Recipe, data: Data) -> Plan:
-    """Count the steps, time a pilot and add up the disk space.
+def plan(
+    recipe: Recipe,
+    data: Data,
+    *,
+    minutes: float | None = None,
+    every: bool = False,
+) -> Plan:
+    """Count the steps, time a pilot and add up memory and disk space.
 
     Args:
         recipe: What would be trained.
         data: Its data.
+        minutes: Time for the whole recipe, > 0: the plan is for as many epochs as
+            fit, and no longer for the recipe's own.
+        every: Price every strategy too, those of the recipe with its settings.
 
     Returns:
-        The plan. Nothing is written.
+        The plan, for ``epochs`` of its own where there are ``minutes``. Nothing is
+        written.
+
+    Raises:
+        InputError: Not even one epoch fits into ``minutes``.
+        RecipeError: A strategy does not fit into the budget.
     """
+    pilot, scored = fly(recipe, data), len(data.splits["val"])
+    if minutes is not None:
+        recipe = _fitting(recipe, data, pilot, 60 * minutes)
     examples = len(data.splits["train"])
     trajectories = recipe.trajectories(examples)
-    planned = tuple(_planned(trajectory) for trajectory in trajectories)
-    model = build_model(recipe, data, recipe.seed)
-    size = sum(t.numel() * t.element_size() for t in weights_of(model).values())
+    weights = weights_of(build_model(recipe, data, recipe.seed))
+    size = sum(t.numel() * t.element_size() for t in weights.values())
     members = sum(trajectory.member_count() for trajectory in trajectories)
-    each = _pilot(recipe, data)
+    per_epoch = recipe.budget(examples).per_epoch
+    prices = _prices(recipe, examples, pilot, size, scored) if every else ()
     return Plan(
-        trajectories=planned,
-        per_epoch=recipe.budget(examples).per_epoch,
+        trajectories=tuple(map(_planned, trajectories)),
+        epochs=recipe.epochs,
+        per_epoch=per_epoch,
         examples={name: len(split) for name, split in data.splits.items()},
-        parameters=count_parameters(model),
+        parameters=count_parameters(build_model(recipe, data, recipe.seed)),
         disk_bytes=size * (members + 3),
-        seconds_per_step=each,
-        seconds=each * sum(item.steps for item in planned),
+        pilot=pilot,
+        seconds=_seconds(trajectories, pilot, per_epoch, scored),
+        prices=prices,
     )
 
 
 def _planned(trajectory: Trajectory) -> Planned:
     schedule, points = trajectory.schedule, 48
     rates = [schedule(schedule.steps * i // points) for i in range(points)]
-    peak = max(schedule.values())
+    # of a long schedule every so many steps, and where a cycle begins
+    looked = {0, *range(0, schedule.steps, -(-schedule.steps // _LOOKED))}
+    looked |= {end for end in schedule.ends if end < schedule.steps}
+    peak = max(map(schedule, looked))
     return Planned(
         name=trajectory.name,
         steps=schedule.steps,
@@ -117,27 +158,72 @@ def _planned(trajectory: Trajectory) -> Planned:
     )
 
 
-def _pilot(recipe: Recipe, data: Data) -> float:
-    """Median seconds of an update: batch, forward, backward, step."""
-    engine = Engine(recipe.engine)
-    with torch.random.fork_rng():
-        model = build_model(recipe, data, recipe.seed).to(engine.device)
-        call, optimizer = engine.prepare(model, build_optimizer(recipe, model))
-        split = data.splits["train"]
-        batches = Batches(len(split), recipe.batch)
-        order = batches.order(recipe.seed, 0)
-        augment = build_augment(recipe)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        seconds: list[float] = []
-        begun = time.perf_counter()
-        while time.perf_counter() - begun < _PILOT_SECONDS or len(seconds) < 3:
-            start, end = batches.bounds(len(seconds) % batches.per_epoch)
-            chosen, started = order[start:end], time.perf_counter()
-            inputs = engine.place(split.batch(chosen, augment, generator))
-            loss = cross_entropy(call(inputs), engine.place(split.targets_N[chosen]))
-            optimizer.zero_grad()
-            engine.backward(loss)
-            optimizer.step()
-            loss.item()
-            seconds.append(time.perf_counter() - started)
-    return sorted(seconds)[len(seconds) // 2]
+def _seconds(
+    trajectories: list[Trajectory], pilot: Pilot, per_epoch: int, scored: int
+) -> float:
+    steps = sum(trajectory.schedule.steps for trajectory in trajectories)
+    return steps * (pilot.seconds + pilot.scoring * scored / per_epoch)
+
+
+def _fitting(recipe: Recipe, data: Data, pilot: Pilot, seconds: float) -> Recipe:
+    """The recipe with as many epochs as the time allows."""
+    if not 0 < seconds < inf:
+        raise InputError(f"minutes: expected a number > 0, got {seconds / 60:g}")
+    examples, scored = len(data.splits["train"]), len(data.splits["val"])
+    per_epoch = recipe.budget(examples).per_epoch
+    trajectories = recipe.trajectories(examples)
+    now = _seconds(trajectories, pilot, per_epoch, scored)
+    epochs = int(recipe.epochs * seconds / now)
+    if epochs < 1:
+        least = now / recipe.epochs
+        raise InputError(
+            f"minutes: one epoch of every strategy takes about {least / 60:.2g} "
+            f"minutes, got {seconds / 60:g}"
+        )
+    return recipe.model_copy(update={"epochs": epochs})
+
+
+def every_strategy(recipe: Recipe, examples: int) -> dict[str, list[Trajectory] | str]:
+    """Trajectories of every strategy there is, at the recipe's budget.
+
+    Args:
+        recipe: The budget; a strategy that it has is taken with its settings.
+        examples: Number of training examples.
+
+    Returns:
+        By strategy; a text says why one does not fit into the budget.
+    """
+    given = {spec.name: spec for spec in reversed(recipe.strategies)}
+    found: dict[str, list[Trajectory] | str] = {}
+    for name in STRATEGIES:
+        strategies = (given.get(name, name),)
+        one = Recipe.model_validate({**dict(recipe), "strategies": strategies})
+        try:
+            found[name] = one.trajectories(examples)
+        except RecipeError as error:
+            found[name] = str(error).partition(": ")[2]
+    return found
+
+
+def _prices(
+    recipe: Recipe, examples: int, pilot: Pilot, size: int, scored: int
+) -> tuple[Price, ...]:
+    given = {spec.name for spec in recipe.strategies}
+    per_epoch = recipe.budget(examples).per_epoch
+    found = []
+    for name, trajectories in every_strategy(recipe, examples).items():
+        if isinstance(trajectories, str):
+            found.append(Price(name, name in given, problem=trajectories))
+            continue
+        members = sum(trajectory.member_count() for trajectory in trajectories)
+        found.append(
+            Price(
+                name,
+                name in given,
+                steps=sum(trajectory.schedule.steps for trajectory in trajectories),
+                members=members,
+                seconds=_seconds(trajectories, pilot, per_epoch, scored),
+                disk_bytes=members * size,
+            )
+        )
+    return tuple(found)

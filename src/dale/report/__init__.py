@@ -1,6 +1,7 @@
 """Reports: a run as one HTML page that opens offline, with its JSON beside it."""
 
 from dale.report.gather import gather as gather
+from dale.report.gather import planned as planned
 from dale.report.html import render as render
 
-__all__ = ["gather", "render"]
+__all__ = ["gather", "planned", "render"]

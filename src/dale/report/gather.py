@@ -1,7 +1,7 @@
 """From a run folder to the document that a report is rendered from."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,6 +80,19 @@ def gather(
     if drift is not None:
         document["drift"] = drift
     return document
+
+
+def planned(title: str, trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+    """The document of a plan: the schedules of trajectories that nobody has trained.
+
+    Args:
+        title: Of the page.
+        trajectories: What is drawn.
+
+    Returns:
+        JSON values that `render` takes.
+    """
+    return {"title": title, "schedules": [_curve(item) for item in trajectories]}
 
 
 def versions() -> dict[str, str]:

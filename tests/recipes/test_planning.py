@@ -1,0 +1,97 @@
+"""What a plan counts, held against what training does."""
+
+import pytest
+import torch
+from torch import nn
+
+from dale.data import load
+from dale.recipes import every_strategy, plan, start
+from dale.recipes.pilot import _listening, fly
+from dale.train import STRATEGIES, parse_recipe
+
+TEXT = "{data: digits, model: mlp, epochs: 4, batch: 256, strategies: [%s]}"
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr("dale.recipes.pilot._SECONDS", 0.0)
+
+
+def planned(text, **options):
+    return plan(parse_recipe(text), load("digits"), **options)
+
+
+@pytest.mark.parametrize("name", ["snapshot", "short_cycles", "independent"])
+def test_steps_members_and_disk_are_those_of_the_run(name):
+    count = "cycles" if name == "snapshot" else "members"
+    text = TEXT % f"{{name: {name}, {count}: 2}}"
+    (price,) = [price for price in planned(text, every=True).prices if price.own]
+    bench = start(text, "run")
+    members = bench.train()
+    assert price.members == len(members)
+    log = list(bench.run.log())
+    last = {line["trajectory"]: line["step"] for line in log}
+    assert price.steps == sum(last.values())
+    sizes = [
+        sum(t.nbytes for t in bench.run.population.weights(member).values())
+        for member in members
+    ]
+    assert price.disk_bytes == sum(sizes)
+
+
+def test_every_strategy_is_there_and_says_why_where_it_does_not_fit():
+    recipe = parse_recipe(TEXT.replace("epochs: 4", "epochs: 1") % "single")
+    found = every_strategy(recipe, examples=256)  # one update
+    assert list(found) == list(STRATEGIES)
+    assert isinstance(found["single"], list)
+    assert "1 step" in found["snapshot"] or "steps" in found["snapshot"]
+
+
+def test_minutes_set_the_epochs():
+    one = planned(TEXT % "single")
+    many = planned(TEXT % "single", minutes=60)
+    assert many.epochs > one.epochs == 4
+    assert many.trajectories[0].steps == many.epochs * many.per_epoch
+    assert many.seconds <= 3600
+    each = many.seconds / many.epochs
+    assert many.seconds + each > 3600
+
+
+def test_the_memory_of_a_plain_network_is_known():
+    recipe = parse_recipe(
+        "{data: digits, model: {name: mlp, hidden: [32]}, epochs: 1, batch: 100, "
+        "strategies: [single], optimizer: {name: adamw}}"
+    )
+    memory = fly(recipe, load("digits")).memory
+    parameters = 64 * 32 + 32 + 32 * 10 + 10
+    assert memory.weights == memory.gradients == 4 * parameters
+    # two moments for each parameter, and a count for each of the four tensors
+    assert memory.optimizer == 2 * 4 * parameters + 4 * 4
+    assert memory.total == sum(
+        (memory.weights, memory.gradients, memory.optimizer, memory.activations)
+    )
+
+
+def test_microbatches_keep_less():
+    whole = parse_recipe(TEXT % "single")
+    parts = parse_recipe((TEXT % "single")[:-1] + ", engine: {accumulate: 4}}")
+    data = load("digits")
+    ratio = fly(whole, data).memory.activations / fly(parts, data).memory.activations
+    assert ratio == pytest.approx(4, rel=0.1)
+
+
+def test_what_is_saved_for_the_backward_is_counted_once():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))
+    inputs = torch.randn(10, 8)
+    with _listening(model) as heard:
+        outputs = model(inputs)
+    assert outputs.requires_grad
+    # the inputs and the output of the tanh, which two layers save; no weights
+    assert sum(heard.values()) == 4 * (10 * 8 + 10 * 16)
+
+
+def test_nothing_is_left_behind(tmp_path):
+    before = torch.random.get_rng_state()
+    planned(TEXT % "single")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert list(tmp_path.iterdir()) == []

@@ -58,7 +58,7 @@ def test_version(dale):
 def test_help_of_all(dale):
     said = fine(dale("--help"))
     assert all(re.search(rf"^  {verb}\s", said.out, re.M) for verb in VERBS)
-    assert len(app.registered_commands) == len(VERBS) == 11
+    assert len(app.registered_commands) == len(VERBS) == 12
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -107,6 +107,17 @@ def test_plan_of_every_strategy_in_given_minutes(dale, ask):
     assert set(steps.values()) <= {18, 0}  # fge and others may not fit into 3 epochs
     own = {price["strategy"] for price in found["prices"] if price["own"]}
     assert own == {"nocycle", "snapshot", "swa"}
+
+
+def test_range(dale, ask, contents):
+    Path("recipe.yaml").write_text(RECIPE)
+    before = contents(".")
+    said = fine(dale("range", "recipe.yaml", "--steps", "40"))
+    assert re.search(r"suggested peak \d\S*: a tenth of \d", said.out)
+    assert contents(".") == before
+    found = ask("range", "recipe.yaml", "--steps", "40", "--draw", "range.html")
+    assert found["suggested"] == found["lowest"] / 10
+    assert "Range test" in Path("range.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e-9"])

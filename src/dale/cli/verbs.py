@@ -7,6 +7,7 @@ from dale.cli import evaluate as evaluate
 from dale.cli import merge as merge
 from dale.cli import plan as plan
 from dale.cli import predict as predict
+from dale.cli import range as range
 from dale.cli import report as report
 from dale.cli import show as show
 from dale.cli import train as train

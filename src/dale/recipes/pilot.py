@@ -1,7 +1,7 @@
 """A few updates that are thrown away: what an update takes in time and memory."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import quantiles
@@ -9,19 +9,11 @@ from statistics import quantiles
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from dale.data import Data
 from dale.predict import infer
-from dale.train import (
-    Batches,
-    Engine,
-    Recipe,
-    build_augment,
-    build_model,
-    build_optimizer,
-)
+from dale.train import Recipe, Rehearsal
 
 _SECONDS = 2.0
 _SCORED = 1000  # examples that scoring is timed on
@@ -80,37 +72,23 @@ def fly(recipe: Recipe, data: Data) -> Pilot:
     Returns:
         Time and memory. Neither the random generators nor the disk are touched.
     """
-    engine = Engine(recipe.engine)
+    heard: list[int] = []
+
+    def listen(call: nn.Module) -> Callable[[Tensor], Tensor]:
+        # a compiled network cannot be listened to
+        return call if recipe.engine.compile else _Listener(call, heard)
+
     with torch.random.fork_rng():
-        model = engine.place_model(build_model(recipe, data, recipe.seed))
-        call, optimizer = engine.prepare(model, build_optimizer(recipe, model))
-        split = data.splits["train"]
-        batches = Batches(len(split), recipe.batch)
-        order = batches.order(recipe.seed, 0)
-        augment = build_augment(recipe)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        seconds: list[float] = []
-        activations = 0
+        rehearsal = Rehearsal(recipe, data, listen)
+        model, seconds = rehearsal.model, list[float]()
         begun = time.perf_counter()
         while time.perf_counter() - begun < _SECONDS or len(seconds) < 4:
-            start, end = batches.bounds(len(seconds) % batches.per_epoch)
-            chosen, started = order[start:end], time.perf_counter()
-            optimizer.zero_grad()
-            for part in chosen.chunk(min(recipe.engine.accumulate, len(chosen))):
-                inputs = engine.place(split.batch(part, augment, generator))
-                # a compiled network cannot be listened to
-                if seconds or recipe.engine.compile:
-                    outputs = call(inputs)
-                else:
-                    with _listening(model) as heard:
-                        outputs = call(inputs)
-                    activations = max(activations, sum(heard.values()))
-                loss = cross_entropy(outputs, engine.place(split.targets_N[part]))
-                engine.backward(loss)
-            optimizer.step()
-            loss.item()
+            started = time.perf_counter()
+            # at a rate of zero: the time is the same, and no loss runs away
+            rehearsal.update(len(seconds), 0.0)
             seconds.append(time.perf_counter() - started)
-        memory = _memory(model, optimizer, activations)
+        activations = max(heard, default=0)
+        memory = _memory(model, rehearsal.optimizer, activations)
         few = data.splits["val"].subset(
             torch.arange(min(_SCORED, len(data.splits["val"])))
         )
@@ -136,6 +114,26 @@ def _memory(model: nn.Module, optimizer: Optimizer, activations: int) -> Memory:
         optimizer=sum(map(_size, state)),
         activations=activations,
     )
+
+
+class _Listener:
+    """A network's call that notes what its first forward pass keeps for the backward.
+
+    Args:
+        call: The network.
+        heard: Where the bytes are noted.
+    """
+
+    def __init__(self, call: nn.Module, heard: list[int]) -> None:
+        self._call, self._heard = call, heard
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        if self._heard:
+            return self._call(inputs)
+        with _listening(self._call) as kept:
+            outputs = self._call(inputs)
+        self._heard.append(sum(kept.values()))
+        return outputs
 
 
 @contextmanager

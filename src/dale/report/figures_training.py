@@ -9,6 +9,7 @@ from dale.report.html_numbers import finite, finites
 
 Points = tuple[list[float], list[float]]
 _SHARES = ("error", "ece")  # shown in percent
+_INK, _MARK = "#0072B2", "#D55E00"  # of a range test
 _TITLES = {"ece": "ECE", "logit_norm": "norm of the logits"}
 
 
@@ -84,6 +85,43 @@ def curves(
         yaxis=axis(_TITLES.get(quantity, quantity), rangemode="tozero", **unit),
         showlegend=True,
         hovermode="closest",
+    )
+    return figure(data, frame)
+
+
+def rates(found: Mapping) -> Figure:
+    """Loss against learning rate, of a range test.
+
+    Args:
+        found: The document's ``range_test``.
+
+    Returns:
+        A plotly figure.
+    """
+    x = finites(found["rates"])
+    hover = "rate %{x:.3g}<br>loss %{y:.4g}"
+    data = [
+        line(
+            "each batch",
+            x,
+            finites(found["losses"]),
+            _INK,
+            line={"width": 1},
+            opacity=0.35,
+            hovertemplate=hover,
+        ),
+        line("smoothed", x, finites(found["smoothed"]), _INK, hovertemplate=hover),
+    ]
+    if (suggested := finite(found.get("suggested"))) is not None:
+        shown = [value for value in finites(found["smoothed"]) if value is not None]
+        ends = [min(shown), max(shown)]
+        mark = line("suggested", [suggested] * 2, ends, _MARK, line={"dash": "dash"})
+        data.append(mark)
+    frame = layout(
+        340,
+        xaxis=axis("learning rate", type="log", exponentformat="power"),
+        yaxis=axis("training loss"),
+        showlegend=True,
     )
     return figure(data, frame)
 

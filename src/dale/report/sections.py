@@ -13,6 +13,7 @@ from dale.report.sections_plots import (
     Plots,
     curves,
     disagreement,
+    rates,
     reliability,
     schedules,
 )
@@ -41,6 +42,7 @@ class Section:
 SECTIONS = (
     Section("results", "Results", results),
     Section("schedules", "Learning rate", schedules),
+    Section("range_test", "Range test", rates),
     Section("curves", "Training", curves),
     Section("disagreement", "Disagreement of members", disagreement),
     Section("reliability", "Reliability", reliability),

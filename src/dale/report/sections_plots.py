@@ -55,6 +55,20 @@ def schedules(document: Mapping, plots: Plots) -> Html | None:
     )
 
 
+def rates(document: Mapping, plots: Plots) -> Html | None:
+    """Loss against learning rate, of a range test."""
+    found = document.get("range_test")
+    if not found:
+        return None
+    note = (
+        "The rate rises from update to update until the loss runs away. Suggested as a "
+        "peak: a tenth of the rate where the smoothed loss is lowest."
+    )
+    figure = figures_training.rates(found)
+    shown = place(plots, figure, "Training loss against learning rate")
+    return join(tag("p", note, class_="lede"), shown)
+
+
 def curves(document: Mapping, plots: Plots) -> Html | None:
     """Loss and error against step."""
     log = document.get("log") or ()

@@ -20,10 +20,13 @@ from dale.train.keeper import Watcher as Watcher
 from dale.train.keeper import statistics_batches as statistics_batches
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
 from dale.train.outlets import Progress as Progress
+from dale.train.ranging import RangeTest as RangeTest
+from dale.train.ranging import range_test as range_test
 from dale.train.recipe import Recipe as Recipe
 from dale.train.recipe import load_recipe as load_recipe
 from dale.train.recipe import parse_recipe as parse_recipe
 from dale.train.recipe import read_recipe as read_recipe
+from dale.train.rehearsal import Rehearsal as Rehearsal
 from dale.train.schema import recipe_schema as recipe_schema
 from dale.train.strategies import STRATEGIES as STRATEGIES
 from dale.train.trajectory import Budget as Budget
@@ -42,7 +45,9 @@ __all__ = [
     "EngineSpec",
     "Gaussian",
     "Progress",
+    "RangeTest",
     "Recipe",
+    "Rehearsal",
     "SnapshotCollector",
     "Snapshots",
     "Span",
@@ -56,6 +61,7 @@ __all__ = [
     "build_optimizer",
     "load_recipe",
     "parse_recipe",
+    "range_test",
     "read_recipe",
     "recipe_schema",
     "statistics_batches",

@@ -1,0 +1,74 @@
+"""A recipe's updates, made for what they tell and thrown away."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dale.data import Data
+from dale.train.batches import Batches
+from dale.train.drive import build_augment, build_model, build_optimizer
+from dale.train.engine import Engine
+from dale.train.recipe import Recipe
+from dale.train.seams import classification
+from dale.train.update import Updater
+
+
+class Rehearsal:
+    """The network, optimiser and batches of a recipe, without a run.
+
+    Updates are those of training: the same batches in the same order, cut into the
+    same microbatches. They seed PyTorch's generators; fork these around a rehearsal.
+
+    Args:
+        recipe: What would be trained.
+        data: Its data.
+        wrap: Put around the network's call, to listen to it.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Data,
+        wrap: Callable[[Any], Any] = lambda call: call,
+    ) -> None:
+        engine, split = Engine(recipe.engine), data.splits["train"]
+        self.model = engine.place_model(build_model(recipe, data, recipe.seed))
+        call, self.optimizer = engine.prepare(
+            self.model, build_optimizer(recipe, self.model)
+        )
+        self._batches, self._seed = Batches(len(split), recipe.batch), recipe.seed
+        self._updater = Updater(
+            name="rehearsal",
+            seed=recipe.seed,
+            model=self.model,
+            call=wrap(call),
+            optimizer=self.optimizer,
+            split=split,
+            classes=data.classes,
+            engine=engine,
+            objective=classification(recipe.label_smoothing),
+            augment=build_augment(recipe),
+            closure=False,
+        )
+
+    def update(self, step: int, rate: float | None = None) -> float:
+        """Make an update.
+
+        Args:
+            step: Updates done so far.
+            rate: Learning rate; as it was if None, which is 0 at first.
+
+        Returns:
+            The loss of the batch, before the update.
+        """
+        if rate is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+        epoch, place = divmod(step, self._batches.per_epoch)
+        start, end = self._batches.bounds(place)
+        rows_N = self._batches.order(self._seed, epoch)[start:end]
+        self.model.train()
+        with torch.enable_grad():
+            loss, _ = self._updater(rows_N, step)
+        return float(loss)

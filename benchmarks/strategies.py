@@ -41,6 +41,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def command(given: argparse.Namespace) -> str:
+    """The command line that makes these figures."""
+    words = ["python benchmarks/strategies.py"]
+    words += ["--quick"] if given.quick else []
+    usual = parse([])
+    for name in ("seeds", "epochs"):
+        if getattr(given, name) != getattr(usual, name):
+            words.append(f"--{name} {getattr(given, name)}")
+    return " ".join(words)
+
+
 def main() -> int:
     """Train what is missing and write the results."""
     given = parse()
@@ -68,8 +79,7 @@ def main() -> int:
             print(f"done {folder.relative_to(runs)}", flush=True)
     document = {
         "facts": {
-            "command": "python benchmarks/strategies.py"
-            + (" --quick" if given.quick else ""),
+            "command": command(given),
             **surroundings(given.workers),
             "parameters": count_parameters(
                 build("convnet", (1, 28, 28), 10, width=WIDTH)
@@ -78,6 +88,7 @@ def main() -> int:
             "validation": contest.validation,
             "epochs": contest.epochs,
             "members": MEMBERS,
+            "settings": list(ENTRIES.values()),
         },
         "seeds": [measured(mine) for mine in folders],
     }

@@ -314,9 +314,21 @@ WRONG = {
     "nothing to resume": ("train --resume gone", r"gone does not exist; expected a ru"),
     "no recipe": ("train gone.yaml", r"gone\.yaml does not exist; expected a recipe"),
     "no recipe to plan": ("plan gone.yaml", r"gone\.yaml does not exist"),
+    "a plan drawn over the recipe": (
+        "plan recipe.yaml --draw recipe.yaml",
+        r"--draw recipe\.yaml: expected a name ending in \.html",
+    ),
+    "a range drawn as a picture": (
+        "range recipe.yaml --draw range.png",
+        r"--draw range\.png: expected a name ending in \.html",
+    ),
+    "a range without an end": (
+        "range recipe.yaml --last nan",
+        r"rates: expected 0 < first < last, got 1e-05 and nan",
+    ),
     "nothing to show": ("show", r"name a run folder, or give --schema"),
     # the command line itself
-    "verb": ("trian", r"'trian'\. Did you mean 'train'; see: dale --help"),
+    "verb": ("trian", r"'trian'\. Did you mean 'train'.*; see: dale --help"),
     "option": ("train recipe.yaml --sede 3", r"--sede.*; see: dale train --help"),
     "argument": ("train", r"Missing argument 'source'; see: dale train --help"),
     "value": ("ensemble run --size 0", r"'--size': .*; see: dale ensemble --help"),

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dale.data import load
+from dale.errors import RecipeError
 from dale.recipes import every_strategy, plan, start
 from dale.recipes.pilot import _listening, fly
 from dale.train import STRATEGIES, parse_recipe
@@ -57,6 +58,14 @@ def test_minutes_set_the_epochs():
     assert many.seconds + each > 3600
 
 
+def test_minutes_may_suffice_where_the_epochs_of_the_recipe_do_not():
+    text = TEXT.replace("epochs: 4, batch: 256", "epochs: 1, batch: 1000")
+    text %= "{name: snapshot, cycles: 5}"
+    with pytest.raises(RecipeError, match="snapshot"):
+        planned(text)
+    assert planned(text, minutes=10).epochs > 1
+
+
 def test_the_memory_of_a_plain_network_is_known():
     recipe = parse_recipe(
         "{data: digits, model: {name: mlp, hidden: [32]}, epochs: 1, batch: 100, "
@@ -81,13 +90,16 @@ def test_microbatches_keep_less():
 
 
 def test_what_is_saved_for_the_backward_is_counted_once():
-    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))
+    model = nn.Sequential(
+        nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4), nn.BatchNorm1d(4, affine=False)
+    ).eval()
     inputs = torch.randn(10, 8)
     with _listening(model) as heard:
         outputs = model(inputs)
     assert outputs.requires_grad
-    # the inputs and the output of the tanh, which two layers save; no weights
-    assert sum(heard.values()) == 4 * (10 * 8 + 10 * 16)
+    # the inputs of both layers, the output of the tanh being one, and of the
+    # normalisation; neither weights nor statistics
+    assert sum(heard.values()) == 4 * (10 * 8 + 10 * 16 + 10 * 4)
 
 
 def test_nothing_is_left_behind(tmp_path):

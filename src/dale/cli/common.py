@@ -40,6 +40,24 @@ def show_json(document: Any) -> None:
     sys.stdout.write(json.dumps(finite(document), indent=1) + "\n")
 
 
+def check_page(path: Path | None) -> None:
+    """Refuse a name for a page that is no page's, such as that of the recipe.
+
+    Raises:
+        InputError: It does not end in ``.html``.
+    """
+    if path is not None and path.suffix.lower() != ".html":
+        raise InputError(f"--draw {path}: expected a name ending in .html")
+
+
+def draw_page(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a page that opens offline, wholly or not at all."""
+    from dale.files import write_text
+    from dale.report import render
+
+    write_text(path, render(document))
+
+
 def fail(error: DaleError) -> int:
     """Print one line about an error; the exit code that goes with it."""
     if isinstance(error, Interrupted):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, out, show_json, table
+from dale.cli.common import JSON, check_page, draw_page, out, show_json, table
 
 if TYPE_CHECKING:
     from dale.recipes.pilot import Pilot
@@ -42,6 +42,7 @@ def plan(
     from dale.recipes import plan as planned
     from dale.train import load_recipe
 
+    check_page(draw)
     parsed = load_recipe(recipe)
     data = load_data(parsed)
     found = planned(parsed, data, minutes=minutes, every=every)
@@ -82,9 +83,8 @@ def _show(found: "Plan") -> None:
 
 
 def _draw(path: Path, name: str, recipe: "Recipe", examples: int, every: bool) -> None:
-    from dale.files import write_text
     from dale.recipes import every_strategy
-    from dale.report import planned, render
+    from dale.report import planned
 
     trajectories = recipe.trajectories(examples)
     if every:
@@ -93,7 +93,7 @@ def _draw(path: Path, name: str, recipe: "Recipe", examples: int, every: bool) -
             item for mine in made if isinstance(mine, list) for item in mine
         ]
     title = f"plan of {name} · {recipe.epochs} epochs"
-    write_text(path, render(planned(title, trajectories)))
+    draw_page(path, planned(title, trajectories))
 
 
 def _priced(price: "Price") -> list[str]:

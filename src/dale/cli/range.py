@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, out, show_json, table
+from dale.cli.common import JSON, check_page, draw_page, out, show_json, table
 
 if TYPE_CHECKING:
     from dale.train import RangeTest
@@ -33,14 +33,12 @@ def range_test(
     from dale.train import load_recipe
     from dale.train import range_test as tested
 
+    check_page(draw)
     parsed = load_recipe(recipe)
     found = tested(parsed, load_data(parsed), first=first, last=last, steps=steps)
     if draw is not None:
-        from dale.files import write_text
-        from dale.report import render
-
         title = f"range test of {recipe.name}"
-        write_text(draw, render({"title": title, "range_test": found.to_dict()}))
+        draw_page(draw, {"title": title, "range_test": found.to_dict()})
     if json:
         show_json(found.to_dict())
         return

@@ -139,7 +139,8 @@ class _Listener:
 @contextmanager
 def _listening(model: nn.Module) -> Iterator[dict[int, int]]:
     """Sizes of what a forward pass saves for the backward, by place in memory."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
+    held = (*model.parameters(), *model.buffers())
+    own = {tensor.untyped_storage().data_ptr() for tensor in held}
     heard: dict[int, int] = {}
 
     def hear(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dale.recipes.pilot import Pilot, fly
 from dale.train import STRATEGIES, Recipe, Trajectory, build_model
 from dale.weights import weights_of
 
+_MANY = 1_000  # epochs that every strategy fits into
 _LOOKED = 10_000  # steps at which the largest rate is looked for
 
 
@@ -171,13 +172,14 @@ def _fitting(recipe: Recipe, data: Data, pilot: Pilot, seconds: float) -> Recipe
         raise InputError(f"minutes: expected a number > 0, got {seconds / 60:g}")
     examples, scored = len(data.splits["train"]), len(data.splits["val"])
     per_epoch = recipe.budget(examples).per_epoch
-    trajectories = recipe.trajectories(examples)
-    now = _seconds(trajectories, pilot, per_epoch, scored)
-    epochs = int(recipe.epochs * seconds / now)
+    # the recipe's own epochs may be too few for its strategies
+    long = recipe.model_copy(update={"epochs": _MANY})
+    trajectories = long.trajectories(examples)
+    each = _seconds(trajectories, pilot, per_epoch, scored) / _MANY
+    epochs = int(seconds / each)
     if epochs < 1:
-        least = now / recipe.epochs
         raise InputError(
-            f"minutes: one epoch of every strategy takes about {least / 60:.2g} "
+            f"minutes: one epoch of every strategy takes about {each / 60:.2g} "
             f"minutes, got {seconds / 60:g}"
         )
     return recipe.model_copy(update={"epochs": epochs})

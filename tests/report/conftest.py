@@ -107,6 +107,12 @@ def judged():
             }
         ],
         "reliability": [{"name": "ensemble", "before": bins(0.1), "after": bins()}],
+        "range_test": {
+            "rates": [0.001, 0.01, 0.1, 1.0],
+            "losses": [2.3, 2.0, 1.1, None],
+            "smoothed": [2.3, 2.1, 1.5, 1.9],
+            "suggested": 0.01,
+        },
         "risk_coverage": [
             {
                 "name": "ensemble",

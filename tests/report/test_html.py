@@ -21,6 +21,7 @@ SECTION_OF = {
     "decisions": "decisions",
     "members": "members",
     "recipe": "recipe",
+    "range_test": "range_test",
 }
 NASTY = "</script><script>alert('x')</script>&\"<blink>"
 

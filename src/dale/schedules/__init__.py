@@ -10,6 +10,10 @@ schedules out of schedules. This package needs the standard library only;
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dale.schedules.coupled import alignment as alignment
+from dale.schedules.coupled import coupled as coupled
+from dale.schedules.coupled import coupled_decay as coupled_decay
+from dale.schedules.coupled import coupled_factor as coupled_factor
 from dale.schedules.curves import cosine as cosine
 from dale.schedules.curves import inverse_sqrt as inverse_sqrt
 from dale.schedules.curves import one_cycle as one_cycle
@@ -42,9 +46,13 @@ __all__ = [
     "Schedule",
     "ScheduleRow",
     "Steps",
+    "alignment",
     "constant",
     "cosine",
     "cosine_restarts",
+    "coupled",
+    "coupled_decay",
+    "coupled_factor",
     "cycle_ends",
     "exp_range",
     "exponential",

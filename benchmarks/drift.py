@@ -7,7 +7,6 @@ again; what is done is not done twice.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -24,13 +23,13 @@ import yaml
 from drifting.claims import claims
 from drifting.flat import flatness
 from drifting.tables import markdown
-from fashion.machine import has_images, surroundings
+from fashion.machine import DATA, has_images, surroundings
+from fashion.pages import publish
 
 from dale.models import build, count_parameters
 from dale.recipes import Workbench, drift, fuse, start
 from dale.store import Run
 
-DATA = "/usr/share/datasets/fashion-mnist"
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS, WIDTH, MEMBERS, TESTED = 4, 20, 5, 4_000
 
@@ -160,19 +159,8 @@ def main() -> int:
         "seeds": found,
         "claims": claims(found),
     }
-    results.mkdir(parents=True, exist_ok=True)
-    data, page = results / "drift.json", results / "drift.md"
-    data.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    page.write_text(markdown(document), encoding="utf-8")
-    paths = [data, page]
-    try:
-        from drifting.pictures import draw
-    except ModuleNotFoundError as error:
-        print(f"no pictures: {error.name} is missing; pip install -e '.[docs]' has it")
-    else:
-        paths += draw(document, pictures)
-    for path in paths:
-        print(f"wrote {path}")
+    page, drawn_by = markdown(document), "drifting.pictures"
+    publish("drift", document, page, results, pictures, drawn_by)
     return 0
 
 

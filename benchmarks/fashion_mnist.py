@@ -7,7 +7,6 @@ be stopped and started again; what is done is not done twice.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -21,15 +20,15 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-from fashion.machine import has_images, surroundings
+from fashion.machine import DATA, has_images, surroundings
 from fashion.measure import measure
+from fashion.pages import publish
 from fashion.regimes import BATCH, REGIMES, WIDTH, Regime, quick
 from fashion.tables import markdown
 from fashion.work import Job, Site, jobs
 
 from dale.models import build, count_parameters
 
-DATA = "/usr/share/datasets/fashion-mnist"
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = 3
 
@@ -97,20 +96,6 @@ def facts(given: argparse.Namespace, site: Site, regime: Regime) -> dict[str, An
     }
 
 
-def write(document: dict[str, Any], results: Path, pictures: Path) -> list[Path]:
-    """The figures as JSON, Markdown and pictures."""
-    results.mkdir(parents=True, exist_ok=True)
-    data, page = results / "fashion_mnist.json", results / "fashion_mnist.md"
-    data.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    page.write_text(markdown(document), encoding="utf-8")
-    try:
-        from fashion.pictures import draw
-    except ModuleNotFoundError as error:
-        print(f"no pictures: {error.name} is missing; pip install -e '.[docs]' has it")
-        return [data, page]
-    return [data, page, *draw(document, pictures)]
-
-
 def main() -> int:
     """Train what is missing and write the results."""
     given = parse()
@@ -131,8 +116,8 @@ def main() -> int:
         print(f"{runs} holds no regime whose settings were all tried", file=sys.stderr)
         return 1
     document = {"facts": facts(given, site, regimes[0]), "regimes": measured}
-    for path in write(document, results, pictures):
-        print(f"wrote {path}")
+    page, drawn_by = markdown(document), "fashion.pictures"
+    publish("fashion_mnist", document, page, results, pictures, drawn_by, indent=1)
     return 0
 
 

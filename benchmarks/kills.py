@@ -23,14 +23,13 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import yaml
-from fashion.machine import has_images, processor
+from fashion.machine import DATA, has_images, processor
 from fashion.tables import table
 
 from dale.recipes import Workbench, start
 from dale.store import Run
 from dale.train import Watcher
 
-DATA = "/usr/share/datasets/fashion-mnist"
 ROOT = Path(__file__).resolve().parents[1]
 STRATEGIES = [
     {"name": "snapshot", "cycles": 3, "peak": 0.2},
@@ -88,7 +87,9 @@ def work(folder: str, updates: int, moment: float) -> None:
 
     def count() -> bool:
         if next(left, None) == updates - 1:
-            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), 9))
+            signal.signal(
+                signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            )
             signal.setitimer(signal.ITIMER_REAL, moment)
         return False
 
@@ -138,11 +139,8 @@ def main() -> int:
     text = recipe(given)
     whole = start(text, given.runs / "whole", "benchmarks/kills.py")
     whole.train()
-    lines = [yaml.safe_load(line) for line in _log(whole.run.folder)]
-    updates = sum(
-        max(line["step"] for line in lines if line["trajectory"] == name)
-        for name in {line["trajectory"] for line in lines}
-    )
+    last = {line["trajectory"]: line["step"] for line in whole.run.log()}
+    updates = sum(last.values())
     lost = start(text, given.runs / "lost", "benchmarks/kills.py").run.folder
     begun = time.perf_counter()
     killed = lose(lost, given, updates)
@@ -158,10 +156,6 @@ def main() -> int:
         path.write_text(page, encoding="utf-8")
         print(f"wrote {path}")
     return 1 if other or len(killed) < given.kills else 0
-
-
-def _log(folder: Path) -> list[str]:
-    return (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
 
 
 def markdown(

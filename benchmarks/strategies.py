@@ -7,7 +7,6 @@ done is not done twice.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -20,11 +19,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from comparing.contest import ENTRIES, MEMBERS, WIDTH, Contest, measured, work
 from comparing.tables import markdown
-from fashion.machine import has_images, surroundings
+from fashion.machine import DATA, has_images, surroundings
+from fashion.pages import publish
 
 from dale.models import build, count_parameters
 
-DATA = "/usr/share/datasets/fashion-mnist"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -92,19 +91,8 @@ def main() -> int:
         },
         "seeds": [measured(mine) for mine in folders],
     }
-    results.mkdir(parents=True, exist_ok=True)
-    data, page = results / "strategies.json", results / "strategies.md"
-    data.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    page.write_text(markdown(document), encoding="utf-8")
-    paths = [data, page]
-    try:
-        from comparing.pictures import draw
-    except ModuleNotFoundError as error:
-        print(f"no pictures: {error.name} is missing; pip install -e '.[docs]' has it")
-    else:
-        paths.append(draw(document, pictures))
-    for path in paths:
-        print(f"wrote {path}")
+    page, drawn_by = markdown(document), "comparing.pictures"
+    publish("strategies", document, page, results, pictures, drawn_by)
     return 0
 
 

@@ -81,10 +81,12 @@ def work(folder: Path, recipe: str) -> None:
     noted = bench.run.read_result(TIMING)
     if noted is not None and noted["whole"]:
         return
-    _note(bench, noted, 0.0, whole=False)
+    _note(bench, None, whole=False)
     begun = time.perf_counter()
     bench.train()
-    _note(bench, noted, time.perf_counter() - begun, whole=True)
+    seconds = time.perf_counter() - begun
+    # a run that was stopped in between was not timed as a whole
+    _note(bench, seconds if noted is None else None, whole=True)
     for split in ("val", "test"):
         bench.predict(split, bench.members())
 
@@ -99,14 +101,9 @@ def measured(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     return [_line(title, folder, yardstick) for title, folder in folders.items()]
 
 
-def _note(
-    bench: Workbench, noted: Mapping[str, Any] | None, seconds: float, *, whole: bool
-) -> None:
-    before = noted or {"seconds": 0.0, "stopped": False}
-    stopped = before["stopped"] or (noted is not None and not noted["whole"])
-    found = {"seconds": before["seconds"] + seconds, "stopped": stopped, "whole": whole}
+def _note(bench: Workbench, seconds: float | None, *, whole: bool) -> None:
     with bench.run.lock():
-        bench.run.write_result(TIMING, found)
+        bench.run.write_result(TIMING, {"seconds": seconds, "whole": whole})
 
 
 def _both(bench: Workbench) -> tuple[Predictions, Predictions]:
@@ -136,7 +133,6 @@ def _line(title: str, folder: Path, yardstick: Sequence[float]) -> dict[str, Any
     found = predictors(members)
     row = judge(found[-1], fit, score).row
     last = judge(found[0], fit, score).row
-    timing = bench.run.read_result(TIMING)
     many = len(members) > 1
     return {
         "title": title,
@@ -146,7 +142,7 @@ def _line(title: str, folder: Path, yardstick: Sequence[float]) -> dict[str, Any
         "last_error": last["error"],
         "disagreement": mean_disagreement(score.logits_MNC) if many else None,
         "equivalent": deep_ensemble_equivalent(-row["nll_calibrated"], yardstick),
-        "seconds": None if timing["stopped"] else timing["seconds"],
+        "seconds": bench.run.read_result(TIMING)["seconds"],
         "bytes": sum(path.stat().st_size for path in (folder / "members").iterdir()),
         "independent": list(yardstick),
     }

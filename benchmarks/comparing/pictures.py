@@ -15,15 +15,15 @@ from matplotlib.axes import Axes
 COLOURS = {1: "#0072B2", 2: "#D55E00"}  # one network at inference, or several
 
 
-def draw(document: Mapping[str, Any], folder: Path) -> Path:
-    """Two panels, one row for each strategy.
+def draw(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Three panels, one row for each strategy.
 
     Args:
         document: What `strategies.py` stores as JSON.
         folder: Where the picture goes.
 
     Returns:
-        Its file.
+        Its file, the only one.
     """
     seeds = document["seeds"]
     order = sorted(
@@ -48,7 +48,7 @@ def draw(document: Mapping[str, Any], folder: Path) -> Path:
     path = folder / "strategies_compared.png"
     figure.savefig(path, dpi=150, metadata={"Software": None})
     plt.close(figure)
-    return path
+    return [path]
 
 
 def _label(line: Mapping[str, Any]) -> str:

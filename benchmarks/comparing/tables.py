@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from math import isinf
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
-from fashion.tables import table
+from fashion.tables import plus_minus, table
 
 HEAD = (
     "Strategy",
@@ -73,7 +73,7 @@ def _row(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         values = [line[name] for line in lines]
         if any(value is None for value in values):
             return ""
-        return plus_minus([scale * value for value in values], digits)
+        return plus_minus(values, digits, scale)
 
     limit = len(lines[0]["independent"])
     return [
@@ -90,12 +90,6 @@ def _row(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         spread("seconds", digits=0),
         spread("bytes", 1e-6),
     ]
-
-
-def plus_minus(values: Sequence[float], digits: int) -> str:
-    """Mean and standard deviation."""
-    text = f"{mean(values):.{digits}f}"
-    return f"{text} ± {stdev(values):.{digits}f}" if len(values) > 1 else text
 
 
 def equivalents(values: Sequence[float], limit: int) -> str:

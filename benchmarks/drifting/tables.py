@@ -1,10 +1,9 @@
 """The figures as Markdown."""
 
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
 from typing import Any
 
-from fashion.tables import table
+from fashion.tables import plus_minus, table
 
 from drifting.claims import INFINITE, rows
 
@@ -132,7 +131,4 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
 def spread(values: Sequence[float], percent: bool = False) -> str:
     """Mean ± standard deviation."""
     factor, digits = (100, 2) if percent else (1, 4)
-    text = f"{factor * mean(values):.{digits}f}"
-    if len(values) < 2:
-        return text
-    return f"{text} ± {factor * stdev(values):.{digits}f}"
+    return plus_minus(values, digits, factor)

@@ -11,6 +11,9 @@ import torch
 
 import dale
 
+DATA = "/usr/share/datasets/fashion-mnist"
+"""Where Debian's package dataset-fashion-mnist puts the images."""
+
 
 def processor() -> str:
     """The CPU's model name, where the system tells it."""

@@ -1,6 +1,7 @@
 """The figures as Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 PERCENT = {"error", "ece", "ece_calibrated", "disagreement"}
@@ -155,6 +156,14 @@ def spread(entry: Mapping[str, Any], measure: str, signed: bool = False) -> str:
     if entry["std"] is None:
         return text
     return f"{text} ± {factor * entry['std']:.{digits}f}"
+
+
+def plus_minus(values: Sequence[float], digits: int, factor: float = 1) -> str:
+    """Mean ± standard deviation, times a factor; the mean alone of one value."""
+    text = f"{factor * mean(values):.{digits}f}"
+    if len(values) < 2:
+        return text
+    return f"{text} ± {factor * stdev(values):.{digits}f}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -109,9 +109,9 @@ def _memory(model: nn.Module, optimizer: Optimizer, activations: int) -> Memory:
         if isinstance(value, Tensor)
     ]
     return Memory(
-        weights=sum(map(_size, held)),
-        gradients=sum(_size(p) for p in model.parameters() if p.requires_grad),
-        optimizer=sum(map(_size, state)),
+        weights=sum(tensor.nbytes for tensor in held),
+        gradients=sum(p.nbytes for p in model.parameters() if p.requires_grad),
+        optimizer=sum(tensor.nbytes for tensor in state),
         activations=activations,
     )
 
@@ -151,7 +151,3 @@ def _listening(model: nn.Module) -> Iterator[dict[int, int]]:
 
     with saved_tensors_hooks(hear, lambda tensor: tensor):
         yield heard
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

@@ -1,6 +1,6 @@
 """What a recipe will cost, before it is run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
@@ -118,26 +118,25 @@ def plan(
         InputError: Not even one epoch fits into ``minutes``.
         RecipeError: A strategy does not fit into the budget.
     """
-    pilot, scored = fly(recipe, data), len(data.splits["val"])
-    if minutes is not None:
-        recipe = _fitting(recipe, data, pilot, 60 * minutes)
-    examples = len(data.splits["train"])
-    trajectories = recipe.trajectories(examples)
-    weights = weights_of(build_model(recipe, data, recipe.seed))
-    size = sum(t.numel() * t.element_size() for t in weights.values())
-    members = sum(trajectory.member_count() for trajectory in trajectories)
+    pilot, examples = fly(recipe, data), len(data.splits["train"])
     per_epoch = recipe.budget(examples).per_epoch
-    prices = _prices(recipe, examples, pilot, size, scored) if every else ()
+    # an update with its share of the scoring after each epoch
+    each = pilot.seconds + pilot.scoring * len(data.splits["val"]) / per_epoch
+    if minutes is not None:
+        recipe = _fitting(recipe, examples, each, 60 * minutes)
+    trajectories = recipe.trajectories(examples)
+    model = build_model(recipe, data, recipe.seed)
+    size = sum(tensor.nbytes for tensor in weights_of(model).values())
     return Plan(
         trajectories=tuple(map(_planned, trajectories)),
         epochs=recipe.epochs,
         per_epoch=per_epoch,
         examples={name: len(split) for name, split in data.splits.items()},
-        parameters=count_parameters(build_model(recipe, data, recipe.seed)),
-        disk_bytes=size * (members + 3),
+        parameters=count_parameters(model),
+        disk_bytes=size * (_members(trajectories) + 3),
         pilot=pilot,
-        seconds=_seconds(trajectories, pilot, per_epoch, scored),
-        prices=prices,
+        seconds=each * _steps(trajectories),
+        prices=_prices(recipe, examples, each, size) if every else (),
     )
 
 
@@ -159,27 +158,25 @@ def _planned(trajectory: Trajectory) -> Planned:
     )
 
 
-def _seconds(
-    trajectories: list[Trajectory], pilot: Pilot, per_epoch: int, scored: int
-) -> float:
-    steps = sum(trajectory.schedule.steps for trajectory in trajectories)
-    return steps * (pilot.seconds + pilot.scoring * scored / per_epoch)
+def _steps(trajectories: Sequence[Trajectory]) -> int:
+    return sum(trajectory.steps for trajectory in trajectories)
 
 
-def _fitting(recipe: Recipe, data: Data, pilot: Pilot, seconds: float) -> Recipe:
+def _members(trajectories: Sequence[Trajectory]) -> int:
+    return sum(trajectory.member_count() for trajectory in trajectories)
+
+
+def _fitting(recipe: Recipe, examples: int, each: float, seconds: float) -> Recipe:
     """The recipe with as many epochs as the time allows."""
     if not 0 < seconds < inf:
         raise InputError(f"minutes: expected a number > 0, got {seconds / 60:g}")
-    examples, scored = len(data.splits["train"]), len(data.splits["val"])
-    per_epoch = recipe.budget(examples).per_epoch
     # the recipe's own epochs may be too few for its strategies
     long = recipe.model_copy(update={"epochs": _MANY})
-    trajectories = long.trajectories(examples)
-    each = _seconds(trajectories, pilot, per_epoch, scored) / _MANY
-    epochs = int(seconds / each)
+    epoch = each * _steps(long.trajectories(examples)) / _MANY
+    epochs = int(seconds / epoch)
     if epochs < 1:
         raise InputError(
-            f"minutes: one epoch of every strategy takes about {each / 60:.2g} "
+            f"minutes: one epoch of every strategy takes about {epoch / 60:.2g} "
             f"minutes, got {seconds / 60:g}"
         )
     return recipe.model_copy(update={"epochs": epochs})
@@ -207,24 +204,21 @@ def every_strategy(recipe: Recipe, examples: int) -> dict[str, list[Trajectory] 
     return found
 
 
-def _prices(
-    recipe: Recipe, examples: int, pilot: Pilot, size: int, scored: int
-) -> tuple[Price, ...]:
+def _prices(recipe: Recipe, examples: int, each: float, size: int) -> tuple[Price, ...]:
     given = {spec.name for spec in recipe.strategies}
-    per_epoch = recipe.budget(examples).per_epoch
     found = []
     for name, trajectories in every_strategy(recipe, examples).items():
         if isinstance(trajectories, str):
             found.append(Price(name, name in given, problem=trajectories))
             continue
-        members = sum(trajectory.member_count() for trajectory in trajectories)
+        steps, members = _steps(trajectories), _members(trajectories)
         found.append(
             Price(
                 name,
                 name in given,
-                steps=sum(trajectory.schedule.steps for trajectory in trajectories),
+                steps=steps,
                 members=members,
-                seconds=_seconds(trajectories, pilot, per_epoch, scored),
+                seconds=each * steps,
                 disk_bytes=members * size,
             )
         )

@@ -6,10 +6,10 @@ from typing import Any
 
 from dale.report.figures import Figure, axis, figure, label, layout, line
 from dale.report.html_numbers import finite, finites
+from dale.report.style import ACCENT, PALETTE
 
 Points = tuple[list[float], list[float]]
 _SHARES = ("error", "ece")  # shown in percent
-_INK, _MARK = "#0072B2", "#D55E00"  # of a range test
 _TITLES = {"ece": "ECE", "logit_norm": "norm of the logits"}
 
 
@@ -105,17 +105,19 @@ def rates(found: Mapping) -> Figure:
             "each batch",
             x,
             finites(found["losses"]),
-            _INK,
+            ACCENT,
             line={"width": 1},
             opacity=0.35,
             hovertemplate=hover,
         ),
-        line("smoothed", x, finites(found["smoothed"]), _INK, hovertemplate=hover),
+        line("smoothed", x, finites(found["smoothed"]), ACCENT, hovertemplate=hover),
     ]
     if (suggested := finite(found.get("suggested"))) is not None:
         shown = [value for value in finites(found["smoothed"]) if value is not None]
         ends = [min(shown), max(shown)]
-        mark = line("suggested", [suggested] * 2, ends, _MARK, line={"dash": "dash"})
+        mark = line(
+            "suggested", [suggested] * 2, ends, PALETTE[1], line={"dash": "dash"}
+        )
         data.append(mark)
     frame = layout(
         340,

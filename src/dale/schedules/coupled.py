@@ -5,12 +5,11 @@ In every formula ``t`` is the step, counted from 0, and ``T`` the number of step
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 from dale.errors import InputError
 from dale.schedules._numbers import positive, whole
 from dale.schedules.schedule import Schedule, Steps
-from dale.schedules.shapes import step_decay
+from dale.schedules.shapes import exponential, step_decay
 
 
 def coupled_factor(decay: float, every: Steps) -> float:
@@ -86,16 +85,11 @@ def coupled(
         >>> [round(rate(t) / heat(t), 6) for t in (0, 10, 20)]
         [0.025, 0.025, 0.025]
     """
-    start = positive("temperature", temperature)
-    function = partial(_decayed, start=start, decay=coupled_decay(factor, every))
+    start, decay = positive("temperature", temperature), coupled_decay(factor, every)
     return (
         step_decay(positive("peak", peak), steps=steps, factor=factor, every=every),
-        Schedule(function, steps, name="temperature"),
+        exponential(start, steps=steps, rate=decay),
     )
-
-
-def _decayed(step: int, start: float, decay: float) -> float:
-    return start * math.exp(-decay * step)
 
 
 def alignment(rate: Schedule, temperature: Schedule, informative: float = 1.0) -> float:

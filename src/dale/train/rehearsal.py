@@ -38,6 +38,7 @@ class Rehearsal:
             self.model, build_optimizer(recipe, self.model)
         )
         self._batches, self._seed = Batches(len(split), recipe.batch), recipe.seed
+        self._order_N, self._ordered = torch.empty(0, dtype=torch.int64), -1
         self._updater = Updater(
             name="rehearsal",
             seed=recipe.seed,
@@ -52,23 +53,23 @@ class Rehearsal:
             closure=False,
         )
 
-    def update(self, step: int, rate: float | None = None) -> float:
+    def update(self, step: int, rate: float) -> float:
         """Make an update.
 
         Args:
             step: Updates done so far.
-            rate: Learning rate; as it was if None, which is 0 at first.
+            rate: Learning rate.
 
         Returns:
             The loss of the batch, before the update.
         """
-        if rate is not None:
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
         epoch, place = divmod(step, self._batches.per_epoch)
+        if epoch != self._ordered:
+            self._order_N = self._batches.order(self._seed, epoch)
+            self._ordered = epoch
+            self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         start, end = self._batches.bounds(place)
-        rows_N = self._batches.order(self._seed, epoch)[start:end]
-        self.model.train()
-        with torch.enable_grad():
-            loss, _ = self._updater(rows_N, step)
+        loss, _ = self._updater(self._order_N[start:end], step)
         return float(loss)

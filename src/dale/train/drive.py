@@ -46,12 +46,18 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     """The recipe's optimiser over a model's parameters.
 
     Raises:
-        RecipeError: A setting is out of range.
+        RecipeError: A setting is out of range, or the engine cannot give the optimiser
+            what it needs.
     """
-    name = recipe.optimizer.name
-    function, given = OPTIMIZERS[name].function, settings(recipe.optimizer, "name")
+    name, engine = recipe.optimizer.name, recipe.engine
+    row, given = OPTIMIZERS[name], settings(recipe.optimizer, "name")
+    if row.needs != "gradient" and engine.precision == "fp16":
+        raise RecipeError(f"optimizer {name}: scaled losses of fp16 will not do")
+    if row.needs == "graph" and (engine.compile or engine.clip is not None):
+        key = "compile" if engine.compile else "clip"
+        raise RecipeError(f"optimizer {name}: works without engine.{key} only")
     try:
-        return function(model.parameters(), **given)
+        return row.function(model.parameters(), **given)
     except ValueError as error:
         raise RecipeError(f"optimizer {name}: {error}") from error
 
@@ -143,6 +149,7 @@ def _train_one(
         evaluate=keeper.score,
         augment=build_augment(recipe),
         label_smoothing=recipe.label_smoothing,
+        needs=OPTIMIZERS[recipe.optimizer.name].needs,
         seams=seams(trajectory, model, optimizer),
         whole=whole,
         watch=watcher.progress,

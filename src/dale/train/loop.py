@@ -19,6 +19,7 @@ from dale.errors import Interrupted, TrainingError
 from dale.train import sharding
 from dale.train.batches import Batches
 from dale.train.engine import Engine
+from dale.train.optimizers import Needs
 from dale.train.outlets import Keeper, Progress
 from dale.train.pulse import Pulse
 from dale.train.seams import Seams, classification
@@ -44,6 +45,7 @@ class Loop:
         evaluate: Scores of the model on held-out examples.
         augment: Batched augmentation of raw inputs, or None.
         label_smoothing: Share of the target spread over all classes.
+        needs: What the optimiser asks of an update.
         seams: What else is done in an update.
         whole: An unsharded twin of the model in the first process, where the model
             is sharded.
@@ -62,6 +64,7 @@ class Loop:
     evaluate: Callable[[nn.Module], Mapping[str, float]]
     augment: Augment | None = None
     label_smoothing: float = 0.0
+    needs: Needs = "gradient"
     seams: Seams = field(default_factory=Seams)
     whole: nn.Module | None = None
     watch: Callable[[Progress], None] = lambda progress: None
@@ -120,7 +123,7 @@ class Loop:
             engine=self.engine,
             objective=self.seams.objective or classification(self.label_smoothing),
             augment=self.augment,
-            closure=self.seams.closure,
+            needs=self.needs,
         )
 
     def _after(self, step: int, rate: float) -> None:

@@ -9,6 +9,7 @@ from dale.data import Data
 from dale.train.batches import Batches
 from dale.train.drive import build_augment, build_model, build_optimizer
 from dale.train.engine import Engine
+from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
 from dale.train.seams import classification
 from dale.train.update import Updater
@@ -50,7 +51,7 @@ class Rehearsal:
             engine=engine,
             objective=classification(recipe.label_smoothing),
             augment=build_augment(recipe),
-            closure=False,
+            needs=OPTIMIZERS[recipe.optimizer.name].needs,
         )
 
     def update(self, step: int, rate: float) -> float:

@@ -81,12 +81,9 @@ class Seams:
         after_step: Called with the number of updates done, after each update and
             before collectors see the weights.
         carried: What checkpoints must hold beside the model and the optimiser.
-        closure: Whether the optimiser evaluates the loss itself, several times in an
-            update, as L-BFGS does.
     """
 
     before_step: tuple[Callable[[int], None], ...] = ()
     objective: Objective | None = None
     after_step: tuple[Callable[[int], None], ...] = ()
     carried: Mapping[str, Carried] = field(default_factory=dict)
-    closure: bool = False

@@ -13,6 +13,7 @@ from dale.factories import one_line
 from dale.keys import key
 from dale.train.batches import shares
 from dale.train.engine import Engine
+from dale.train.optimizers import Needs
 from dale.train.seams import Batch, Objective
 from dale.train.team import peer_lost
 
@@ -32,7 +33,7 @@ class Updater:
         engine: Device, precision, processes and microbatches.
         objective: The loss of a microbatch.
         augment: Batched augmentation of raw inputs, or None.
-        closure: Whether the optimiser evaluates the loss itself.
+        needs: What the optimiser asks of an update.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Updater:
     engine: Engine
     objective: Objective
     augment: Augment | None
-    closure: bool
+    needs: Needs
 
     def check(self, smallest: int) -> None:
         """Refuse batches that cannot be shared out.
@@ -54,9 +55,18 @@ class Updater:
             smallest: Examples in the smallest batch.
 
         Raises:
-            InputError: There are more parts than examples.
+            InputError: There are more parts than examples, or the optimiser does not
+                work in several processes.
         """
         parts = self.engine.parts
+        alone = self.needs == "graph" or (
+            self.needs == "closure" and self.engine.sharded
+        )
+        if alone and self.engine.team.size > 1:
+            raise InputError(
+                f"{self.name}: this optimiser needs the whole batch and all weights in "
+                f"one process, got {self.engine.team.size} processes"
+            )
         if smallest < parts:
             raise InputError(
                 f"{self.name}: a batch of {smallest} examples cannot be cut into "
@@ -74,20 +84,36 @@ class Updater:
         Returns:
             This process's share of the mean loss of the batch, and of its errors.
         """
-        batches = self._batches(rows_N, step)
-        if not self.closure:
-            found = self._gradient(batches, len(rows_N), step)
+        batches, found = self._batches(rows_N, step), []
+        if self.needs == "gradient":
+            found.append(self._gradient(batches, len(rows_N), step))
             self.optimizer.step()
-            return found
-        evaluations: list[tuple[Tensor, Tensor]] = []
+            return found[0]
 
         def evaluate() -> Tensor:
             with torch.enable_grad():
-                evaluations.append(self._gradient(batches, len(rows_N), step))
-            return evaluations[-1][0]
+                found.append(self._gradient(batches, len(rows_N), step))
+            # all processes must take the same step
+            return self.engine.team.sum(found[-1][0])
 
-        self.optimizer.step(evaluate)
-        return evaluations[0]
+        def graph() -> Tensor:
+            loss, *rest = self._loss(batches, len(rows_N), step)
+            found.append((loss.detach(), *rest))
+            return loss
+
+        self.optimizer.step(evaluate if self.needs == "closure" else graph)
+        return found[0]
+
+    def _loss(
+        self, batches: list[Batch], size: int, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """The mean loss of the whole batch, with its graph, and the errors."""
+        losses, wrongs = [], []
+        for index, batch in enumerate(batches):
+            loss, wrong = self._part(index, batch, size, step)
+            losses.append(loss)
+            wrongs.append(wrong)
+        return torch.stack(losses).sum(), torch.stack(wrongs).sum()
 
     def _gradient(
         self, batches: list[Batch], size: int, step: int
@@ -96,23 +122,30 @@ class Updater:
         engine = self.engine
         self.optimizer.zero_grad()
         losses, wrongs = [], []
-
-        def call(inputs: Tensor) -> Tensor:
-            return self._forward(inputs, step)
-
         for index, batch in enumerate(batches):
-            engine.seed(self._forward_key(step, index))
             with engine.apart(self.call, last=index == len(batches) - 1):
-                loss, logits_NC = self.objective(call, batch, step)
-                if engine.parts > 1:
-                    loss = loss * (len(batch.rows_N) / size)
+                loss, wrong = self._part(index, batch, size, step)
                 self._backward(loss)
             losses.append(loss.detach())
-            wrongs.append((logits_NC.detach().argmax(dim=1) != batch.targets_N).sum())
+            wrongs.append(wrong)
         engine.clip(self.model)
         if len(losses) == 1:
             return losses[0], wrongs[0]
         return torch.stack(losses).sum(), torch.stack(wrongs).sum()
+
+    def _part(
+        self, index: int, batch: Batch, size: int, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """A microbatch's share of the mean loss, and its errors."""
+
+        def call(inputs: Tensor) -> Tensor:
+            return self._forward(inputs, step)
+
+        self.engine.seed(self._forward_key(step, index))
+        loss, logits_NC = self.objective(call, batch, step)
+        if self.engine.parts > 1:
+            loss = loss * (len(batch.rows_N) / size)
+        return loss, (logits_NC.detach().argmax(dim=1) != batch.targets_N).sum()
 
     def _backward(self, loss: Tensor) -> None:
         size = self.engine.team.size

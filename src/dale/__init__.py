@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dale import metrics as metrics
+    from dale.annealing import anneal as anneal
     from dale.calibrate import Temperature as Temperature
     from dale.calibrate import fit_temperature as fit_temperature
     from dale.ensemble import Ensemble as Ensemble
@@ -70,6 +71,7 @@ HOMES = {
     "TrainingError": "dale.errors",
     "WeightsError": "dale.errors",
     "Workbench": "dale.recipes",
+    "anneal": "dale.annealing",
     "average": "dale.merge",
     "cosine_restarts": "dale.schedules",
     "evaluate": "dale.recipes",
@@ -111,6 +113,7 @@ __all__ = [
     "TrainingError",
     "WeightsError",
     "Workbench",
+    "anneal",
     "average",
     "cosine_restarts",
     "evaluate",

@@ -13,6 +13,7 @@ from dale.train.checkpoint import pack, unpack
 SETTINGS = {
     "snapshot": [{"every": 2}],
     "swa": [{"start": "30%", "every": 1}, {"start": 0, "every": 3}],
+    "best": [{}, {"metric": "error"}],
     "ema": [{}, {"early": "warmup", "every": 2}, {"early": "first", "decay": 0.5}],
     "tail": [{}, {"starts": 2, "every": 2}, {"starts": 9}],
     "swag": [
@@ -33,6 +34,7 @@ checkpoint_seconds: 0
 strategies: [{name: snapshot, cycles: 2}, {name: bagging, members: 2}]
 collect:
   - snapshot
+  - best
   - {name: swa, start: 0, every: 2}
   - {name: ema, statistics: reestimate}
   - {name: tail, starts: 2}
@@ -65,6 +67,8 @@ def show(collector, items):
     for step, weights in items:
         if collector.wants(step):
             collector.update(step, weights)
+        if collector.judges and step % SPAN.per_epoch == 0:
+            collector.judge(step, {"nll": 1 / step, "error": 1 / step}, weights)
 
 
 def members(collector, live):
@@ -133,6 +137,30 @@ def test_equal_models_give_that_model(name, given):
     show(collector, [(step, weights) for step in range(1, SPAN.steps + 1)])
     for member in members(collector, weights):
         same(member, weights)
+
+
+@given(case=st.sampled_from(EACH), stop=st.integers(1, 12), seed=st.integers(0, 99))
+def test_a_cut_gives_what_a_shorter_path_gives(case, stop, seed):
+    """After a cut there are no more members, and a resume knows of the cut."""
+    collector, items = make(*case), list(path(seed))
+    before = {s: collector.emits(s) for s in range(1, stop)}
+    show(collector, items[:stop])
+    collector.cut(stop)
+    again = make(*case)
+    again.load_state(unpack(*pack(collector.state())))
+    again.cut(stop)
+    live = items[stop - 1][1]
+    for cut in (collector, again):
+        assert {s: cut.emits(s) for s in range(1, stop)} == before
+        assert not any(cut.emits(s) for s in range(stop + 1, SPAN.steps + 1))
+        numbers = [i for s in range(1, stop + 1) for i in cut.emits(s)]
+        assert numbers == list(range(1, len(numbers) + 1))
+    for index in collector.emits(stop):
+        same(collector.member(index, live), again.member(index, live))
+        facts = collector.details(index)
+        if "models" in facts and case[0] != "tail":
+            seen = [step for step, _ in items[:stop] if make(*case).wants(step)]
+            assert facts["models"] == len(seen)
 
 
 @pytest.fixture(scope="module")

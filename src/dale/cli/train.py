@@ -58,6 +58,12 @@ def train(
         )
         return
     members_table(members)
+    for line in bench.run.log():
+        if line.get("stopped"):
+            err.print(
+                f"{line['trajectory']} was stopped after epoch {line['epoch']}: the "
+                "average had stopped getting better"
+            )
     err.print(f"next: dale evaluate {quote(str(bench.run.folder))}", soft_wrap=True)
 
 

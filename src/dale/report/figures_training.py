@@ -200,6 +200,7 @@ def _trajectory_lines(
     looks = {
         "train": ("training", {"width": 1.5, "dash": "dot"}),
         "val": ("validation", {"width": 2}),
+        "average_val": ("validation of the average", {"width": 2, "dash": "dash"}),
     }
     lines = []
     for split, (meaning, stroke) in looks.items():

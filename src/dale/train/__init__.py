@@ -3,6 +3,7 @@
 from dale.train.batches import Batches as Batches
 from dale.train.collect import COLLECTORS as COLLECTORS
 from dale.train.collect import AverageCollector as AverageCollector
+from dale.train.collect import BestCollector as BestCollector
 from dale.train.collect import Collector as Collector
 from dale.train.collect import Gaussian as Gaussian
 from dale.train.collect import SnapshotCollector as SnapshotCollector
@@ -16,10 +17,13 @@ from dale.train.drive import build_optimizer as build_optimizer
 from dale.train.drive import train as train
 from dale.train.engine import Engine as Engine
 from dale.train.engine import EngineSpec as EngineSpec
+from dale.train.guard import Guard as Guard
+from dale.train.guard import GuardSpec as GuardSpec
 from dale.train.keeper import Watcher as Watcher
 from dale.train.keeper import statistics_batches as statistics_batches
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
 from dale.train.outlets import Progress as Progress
+from dale.train.proximal import soft_threshold as soft_threshold
 from dale.train.ranging import RangeTest as RangeTest
 from dale.train.ranging import range_test as range_test
 from dale.train.recipe import Recipe as Recipe
@@ -39,11 +43,14 @@ __all__ = [
     "STRATEGIES",
     "AverageCollector",
     "Batches",
+    "BestCollector",
     "Budget",
     "Collector",
     "Engine",
     "EngineSpec",
     "Gaussian",
+    "Guard",
+    "GuardSpec",
     "Progress",
     "RangeTest",
     "Recipe",
@@ -64,6 +71,7 @@ __all__ = [
     "range_test",
     "read_recipe",
     "recipe_schema",
+    "soft_threshold",
     "statistics_batches",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 
@@ -16,9 +17,11 @@ from dale.models import build, build_factory, check_output
 from dale.store import Member, Run
 from dale.train.engine import Engine
 from dale.train.follow import Follower
+from dale.train.guard import Guard
 from dale.train.keeper import Evaluate, RunKeeper, Watcher
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
+from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe
 from dale.train.seams import Seams
 from dale.train.specs import settings
@@ -137,6 +140,10 @@ def _train_one(
     whole = engine.twin(made)
     model = engine.place_model(made)
     optimizer = build_optimizer(recipe, model)
+    hung = seams(trajectory, model, optimizer)
+    if recipe.soft_threshold:
+        shrink = after_each_step(optimizer, recipe.soft_threshold)
+        hung = replace(hung, after_step=(shrink, *hung.after_step))
     Loop(
         trajectory=trajectory,
         model=model,
@@ -150,7 +157,8 @@ def _train_one(
         augment=build_augment(recipe),
         label_smoothing=recipe.label_smoothing,
         needs=OPTIMIZERS[recipe.optimizer.name].needs,
-        seams=seams(trajectory, model, optimizer),
+        guard=None if recipe.guard is None else Guard(recipe.guard),
+        seams=hung,
         whole=whole,
         watch=watcher.progress,
         stop=watcher.stop,

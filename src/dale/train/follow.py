@@ -49,6 +49,12 @@ class Follower:
         """Leave it to the first process."""
         return {}
 
+    def score_member(
+        self, collector: Collector, index: int, model: nn.Module
+    ) -> Mapping[str, float]:
+        """Leave it to the first process."""
+        return {}
+
     def members(
         self, taken: Sequence[tuple[Collector, int]], step: int, model: nn.Module
     ) -> None:

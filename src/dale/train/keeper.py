@@ -147,6 +147,28 @@ class RunKeeper:
         One walk over the training examples serves all of them that are averages.
         """
         live = weights_of(model)
+        found = self._ready(taken, model, live)
+        for (collector, index), weights in zip(taken, found, strict=True):
+            self._append(collector, index, weights, step, model)
+        load_into(model, live)
+        for collector in dict.fromkeys(collector for collector, _ in taken):
+            self._keep(collector)
+
+    def score_member(
+        self, collector: Collector, index: int, model: nn.Module
+    ) -> Mapping[str, float]:
+        """Validation scores of what a collector would give now."""
+        live = weights_of(model)
+        (weights,) = self._ready([(collector, index)], model, live)
+        load_into(model, weights)
+        scores = self.score(model)
+        load_into(model, live)
+        return scores
+
+    def _ready(
+        self, taken: Sequence[tuple[Collector, int]], model: nn.Module, live: Weights
+    ) -> list[Weights]:
+        """Members with the normalisation statistics that belong to them."""
         found = [collector.member(index, live) for collector, index in taken]
         places = [p for p, (collector, _) in enumerate(taken) if collector.averaged]
         if places and has_statistics(model):
@@ -158,11 +180,7 @@ class RunKeeper:
             fresh = reestimate(model, [found[place] for place in places], walk)
             for place, weights in zip(places, fresh, strict=True):
                 found[place] = weights
-        for (collector, index), weights in zip(taken, found, strict=True):
-            self._append(collector, index, weights, step, model)
-        load_into(model, live)
-        for collector in dict.fromkeys(collector for collector, _ in taken):
-            self._keep(collector)
+        return found
 
     def _append(
         self,

@@ -18,7 +18,9 @@ from dale.data import Augment, Split
 from dale.errors import Interrupted, TrainingError
 from dale.train import sharding
 from dale.train.batches import Batches
+from dale.train.collect import AverageCollector
 from dale.train.engine import Engine
+from dale.train.guard import Guard
 from dale.train.optimizers import Needs
 from dale.train.outlets import Keeper, Progress
 from dale.train.pulse import Pulse
@@ -45,6 +47,7 @@ class Loop:
         evaluate: Scores of the model on held-out examples.
         augment: Batched augmentation of raw inputs, or None.
         label_smoothing: Share of the target spread over all classes.
+        guard: Watches for over-fitting, or None.
         needs: What the optimiser asks of an update.
         seams: What else is done in an update.
         whole: An unsharded twin of the model in the first process, where the model
@@ -64,6 +67,7 @@ class Loop:
     evaluate: Callable[[nn.Module], Mapping[str, float]]
     augment: Augment | None = None
     label_smoothing: float = 0.0
+    guard: Guard | None = None
     needs: Needs = "gradient"
     seams: Seams = field(default_factory=Seams)
     whole: nn.Module | None = None
@@ -82,6 +86,8 @@ class Loop:
         self._collectors = trajectory.collectors()
         self._sums = EpochSums()
         self._processes: list[list[int]] = []
+        self._stopped: int | None = None
+        self._scored: tuple[int, Mapping[str, float]] = (-1, {})
         # before the resume: what is derived again must see the same precision
         update = self._updater()
         update.check(self._batches.smallest)
@@ -90,7 +96,7 @@ class Loop:
         per_epoch = self._batches.per_epoch
         rows_N = trajectory.rows(len(self.split))
         order, ordered = None, -1
-        while step < trajectory.steps:
+        while step < (self._stopped or trajectory.steps):
             epoch, index = divmod(step, per_epoch)
             if epoch != ordered:
                 order, ordered = self._batches.order(trajectory.seed, epoch), epoch
@@ -131,8 +137,10 @@ class Loop:
         wanted = [c for c in self._collectors if c.wants(step)]
         if wanted:
             self._collect(wanted, step)
-        emitted = any(c.emits(step) for c in self._collectors)
         ended = step % self._batches.per_epoch == 0 or step == self.trajectory.steps
+        if ended:
+            self._judge(step)
+        emitted = any(c.emits(step) for c in self._collectors)
         look = self._pulse.look(step, emitted or ended)
         if look is None:
             return
@@ -142,7 +150,7 @@ class Loop:
             self._save(step)
         if emitted or ended:
             self._derive(step)
-        if look.stopping and step < self.trajectory.steps:
+        if look.stopping and step < (self._stopped or self.trajectory.steps):
             raise Interrupted(
                 f"stopped {self.trajectory.name} after step {step} of "
                 f"{self.trajectory.steps}"
@@ -154,6 +162,42 @@ class Loop:
         if self.engine.team.first:
             for collector in wanted:
                 collector.update(step, weights)
+
+    def _judge(self, step: int) -> None:
+        """Scores of an epoch for those that keep them; perhaps the last one."""
+        judges = [c for c in self._collectors if c.judges]
+        if self.guard is None and not judges:
+            return
+        self._sums.flush(self.trajectory, self.engine.team.sum)
+        model, stop = self._whole(), False
+        if self.engine.team.first:
+            scores = self._scores(step, model)
+            for collector in judges:
+                collector.judge(step, scores, weights_of(model))
+            if self.guard is not None:
+                average = self._scores_of_average(self.guard.spec.of, model)
+                loss = self._sums.loss / max(self._sums.examples, 1)
+                stop = self.guard.note(loss, scores, average)
+        if self.engine.team.most(stop)[0] and step < self.trajectory.steps:
+            self._stop(step)
+
+    def _scores(self, step: int, model: nn.Module) -> Mapping[str, float]:
+        """Of the live weights, computed once for a step."""
+        if self._scored[0] != step:
+            self._scored = step, self.evaluate(model)
+        return self._scored[1]
+
+    def _scores_of_average(self, word: str, model: nn.Module) -> Mapping[str, float]:
+        """Of the collector with this name, once it has a model."""
+        (collector,) = [c for c in self._collectors if c.added == word]
+        assert isinstance(collector, AverageCollector), "the recipe has checked it"
+        return self.keeper.score_member(collector, 1, model) if collector.models else {}
+
+    def _stop(self, step: int) -> None:
+        """Let the trajectory end here."""
+        self._stopped = step
+        for collector in self._collectors:
+            collector.cut(step)
 
     def _derive(self, step: int) -> None:
         """Members and the log line of a step: a function of the state at it."""
@@ -178,7 +222,9 @@ class Loop:
             "rate": self.trajectory.schedule(step - 1),
             "train_loss": sums.loss / max(sums.examples, 1),
             "train_error": sums.wrong / max(sums.examples, 1),
-            **{f"val_{n}": v for n, v in self.evaluate(model).items()},
+            **{f"val_{n}": v for n, v in self._scores(step, model).items()},
+            **(self.guard.record() if self.guard is not None else {}),
+            **({"stopped": True} if self._stopped == step else {}),
             **self._team_record(),
         }
 
@@ -223,6 +269,8 @@ class Loop:
                 "optimizer": engine.whole(self.optimizer.state_dict()),
                 "collectors": [c.state() for c in self._collectors],
                 "carried": {n: c.state() for n, c in self.seams.carried.items()},
+                "guard": self.guard.state() if self.guard is not None else {},
+                "stopped": self._stopped,
                 "scaler": engine.scaler_state,
                 "epoch": [sums.loss, sums.wrong, sums.examples],
                 "processes": self._processes,
@@ -260,6 +308,10 @@ class Loop:
                 collector.load_state(carried)
         for name, carried in self.seams.carried.items():
             carried.load_state(state["carried"][name])
+        if self.guard is not None:
+            self.guard.load_state(state["guard"])
+        if state.get("stopped") is not None:
+            self._stop(state["stopped"])
         self._sums = EpochSums(*state["epoch"])
         self._processes = [list(entry) for entry in state["processes"]]
 

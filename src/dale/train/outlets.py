@@ -51,6 +51,12 @@ class Keeper(Protocol):
         """Add a line to the log."""
         ...
 
+    def score_member(
+        self, collector: Collector, index: int, model: nn.Module
+    ) -> Mapping[str, float]:
+        """Validation scores of what a collector would give now."""
+        ...
+
     def members(
         self, taken: Sequence[tuple[Collector, int]], step: int, model: nn.Module
     ) -> None:

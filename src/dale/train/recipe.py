@@ -17,6 +17,7 @@ from dale.models import MODELS, build_factory
 from dale.train.adding import Adding
 from dale.train.collect import COLLECTORS
 from dale.train.engine import EngineSpec
+from dale.train.guard import GuardSpec
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.problems import Anatomy, first_problem
 from dale.train.specs import SCHEDULE, Spec, settings, signature_spec, spec_family
@@ -58,6 +59,8 @@ class Recipe(Spec):
         batch: Largest number of examples in an update.
         optimizer: The optimiser; its rate comes from the strategy.
         augment: Batched augmentation of the training images.
+        guard: Watches for over-fitting after each epoch, and may stop.
+        soft_threshold: Factor λ of ``‖w‖₁``, as a proximal step after each update.
         label_smoothing: Share of the target spread evenly over all classes.
         engine: Device and precision.
         checkpoint_seconds: Least time between two saved states.
@@ -75,6 +78,8 @@ class Recipe(Spec):
     batch: Annotated[int, Field(ge=2)] = 128
     optimizer: OPTIMIZER.annotation = Field(default="sgd", validate_default=True)  # type: ignore[valid-type]
     augment: AugmentSpec | None = None  # type: ignore[valid-type]
+    guard: GuardSpec | None = None
+    soft_threshold: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     engine: EngineSpec = EngineSpec()
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
@@ -96,6 +101,7 @@ class Recipe(Spec):
         Raises:
             RecipeError: A strategy or a collector does not fit into the budget.
         """
+        self._check_guard()
         budget, found = self.budget(examples), []
         for index, spec in enumerate(self.strategies):
             earlier = [s.name for s in self.strategies[:index]].count(spec.name)
@@ -107,6 +113,17 @@ class Recipe(Spec):
             found += [_numbered(item, earlier) for item in made]
         adding = Adding(self.collect, budget.per_epoch)
         return [adding.to(trajectory) for trajectory in found]
+
+    def _check_guard(self) -> None:
+        """Refuse a guard that has no average to look at."""
+        words = [spec.name for spec in self.collect]
+        averages = [w for w in dict.fromkeys(words) if w in ("ema", "swa")]
+        if self.guard is not None and self.guard.of not in averages:
+            known = " or ".join(averages) or "ema or swa, added under collect"
+            raise RecipeError(
+                f"guard.of is {self.guard.of!r}, which is no average under collect; "
+                f"expected {known}"
+            )
 
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
@@ -208,5 +225,5 @@ _ANATOMY = Anatomy(
         "collect": COLLECTOR,
         "schedule": SCHEDULE,
     },
-    {"engine": EngineSpec, "augment": AugmentSpec},
+    {"engine": EngineSpec, "guard": GuardSpec, "augment": AugmentSpec},
 )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from dale.train.collect.average import AverageCollector as AverageCollector
 from dale.train.collect.average import stride_of as stride_of
 from dale.train.collect.average import swa
+from dale.train.collect.best import BestCollector as BestCollector
+from dale.train.collect.best import best
 from dale.train.collect.collector import Collector as Collector
 from dale.train.collect.collector import Span as Span
 from dale.train.collect.gaussian import Gaussian as Gaussian
@@ -52,6 +54,14 @@ COLLECTORS: Mapping[str, CollectorRow] = {
         "snapshots",
         several=True,
         reference="Huang et al. 2017, arXiv 1704.00109",
+    ),
+    "best": CollectorRow(
+        best,
+        "the live weights of the epoch that validation likes most",
+        "best checkpoint",
+        "",
+        several=False,
+        reference="Prechelt 1998, Early Stopping",
     ),
     "swa": CollectorRow(
         swa,

@@ -60,6 +60,15 @@ class AverageCollector(Collector):
         """One member, at the end."""
         return (1,) if step == self._end else ()
 
+    def cut(self, step: int) -> None:
+        """Take the mean here, if there is one yet."""
+        self._end = step if self._mean.count else 0
+
+    @property
+    def models(self) -> int:
+        """How many models are in the mean."""
+        return self._mean.count
+
     def member(self, index: int, weights: Weights) -> Weights:
         """The mean."""
         return self._mean.value()

@@ -37,12 +37,21 @@ class Collector(ABC):
     """How its members are made; recorded with each."""
     averaged: bool
     """Whether its members need their normalisation statistics re-estimated."""
+    judges: bool = False
+    """Whether `judge` must see the scores after each epoch."""
     added: str = ""
     """The word that a recipe added it by; empty for a strategy's own collector."""
 
     @abstractmethod
     def emits(self, step: int) -> tuple[int, ...]:
         """Indices of the members, from 1, to take after `step` updates."""
+
+    @abstractmethod
+    def cut(self, step: int) -> None:
+        """The trajectory ends after `step` updates: take here what comes at its end.
+
+        It can be called again with the same step, after a resume.
+        """
 
     @abstractmethod
     def member(self, index: int, weights: Weights) -> Weights:
@@ -59,6 +68,10 @@ class Collector(ABC):
     def update(self, step: int, weights: Weights) -> None:
         """Take note of the weights after `step` updates."""
         raise NotImplementedError  # only called where `wants` is true
+
+    def judge(self, step: int, scores: Mapping[str, float], weights: Weights) -> None:
+        """Take note of the validation scores of the live weights after an epoch."""
+        raise NotImplementedError  # only called where `judges` is true
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold: tensors and JSON values."""

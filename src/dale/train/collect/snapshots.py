@@ -28,6 +28,11 @@ class SnapshotCollector(Collector):
         """The number of the cycle that ends here."""
         return (self._index[step],) if step in self._index else ()
 
+    def cut(self, step: int) -> None:
+        """Take no more; the first one here, if there was none yet."""
+        kept = {end: number for end, number in self._index.items() if end <= step}
+        self._index = kept or {step: 1}
+
     def member(self, index: int, weights: Weights) -> Weights:
         """The live weights."""
         return weights

@@ -102,6 +102,10 @@ class SwagCollector(Collector):
         """The samples, at the end."""
         return tuple(range(1, self._samples + 1)) if step == self._end else ()
 
+    def cut(self, step: int) -> None:
+        """Draw the samples here, if there is a variance yet."""
+        self._end = step if self._found.count >= 2 else 0
+
     def member(self, index: int, weights: Weights) -> Weights:
         """The sample with this index."""
         return self._found.sample(self._seed, index, self._scale)

@@ -54,6 +54,13 @@ class TailCollector(Collector):
         numbers = range(1, len(self._starts) + 1)
         return tuple(numbers) if step == self._end else ()
 
+    def cut(self, step: int) -> None:
+        """Take the averages here, from the starts that were reached."""
+        self._end = step
+        # later starts have no model: those reached come first
+        reached = sum(block.count > 0 for block in self._blocks)
+        del self._starts[reached:], self._blocks[reached:]
+
     def member(self, index: int, weights: Weights) -> Weights:
         """The average from the start with this index."""
         first, *later = self._blocks[index - 1 :]

@@ -60,13 +60,17 @@ def test_a_model_of_ones_own():
     assert names(bench) == ["last snapshot", "snapshot ensemble"]
 
 
-def test_images():
+def some_images():
     rng = np.random.default_rng(0)
     for number in range(120):
         folder = Path("images/train") / ("cat", "dog")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (40, 36, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def test_images():
+    some_images()
     bench = start(small("images.yaml", epochs=10, model={"width": 4}), "run")
     assert bench.data.shape == (3, 32, 32)
     assert bench.data.class_names == ("cat", "dog")
@@ -74,6 +78,30 @@ def test_images():
         "snapshot"
     ] * 5
     assert "snapshot ensemble" in names(bench)
+
+
+def test_classical():
+    some_images()
+    schedule = {"name": "clr", "peak": 0.1, "floor": 0.001, "up": 4}
+    strategy = {"name": "single", "schedule": schedule}
+    recipe = small(
+        "classical.yaml",
+        model={"depth": 14, "width": 4},
+        epochs=7,
+        batch=32,
+        strategies=[strategy],
+    )
+    bench = start(recipe, "run")
+    last, best, average = bench.train()
+    assert (last.group, best.group, average.how) == ("single", "single-best", "swa")
+    assert average.details["models"] == 2
+    lowest = min(line["val_nll"] for line in bench.run.log())
+    assert best.scores["val_nll"] == lowest
+    assert names(bench) == [
+        "single run (control)",
+        "best checkpoint of single",
+        "SWA of single",
+    ]
 
 
 def test_fashion(tmp_path):

@@ -19,6 +19,12 @@ SETTINGS = {
         {"depth": 8, "width": 5, "norm": "group"},
         {"depth": 8, "width": 4, "norm": "none", "shortcut": "pad"},
     ],
+    "bottleneck": [
+        {"depth": 14, "width": 3},
+        {"depth": 14, "width": 2, "stem": "large"},
+        {"depth": 26, "width": 2, "norm": "group"},
+        {"depth": 14, "width": 2, "norm": "none"},
+    ],
 }
 """Network to settings that must work."""
 
@@ -41,6 +47,8 @@ WRONG = [
     ("resnet", {"depth": 2}, "resnet: depth is 2"),
     ("resnet", {"width": 0}, "resnet: width is 0; expected .* at least 1"),
     ("resnet", {"shortcut": "A"}, "shortcut is 'A'; expected one of conv, pad"),
+    ("bottleneck", {"depth": 20}, "bottleneck: depth is 20; expected one of 14, 26"),
+    ("bottleneck", {"stem": "big"}, "stem is 'big'; expected one of small, large"),
     ("resnet", {"norm": "x"}, "resnet: norm is 'x'"),
 ]
 """Network, settings that must be refused, and the message."""

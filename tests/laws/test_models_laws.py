@@ -14,6 +14,7 @@ def test_any_image_gives_one_row_of_logits_alone_as_in_a_batch(
 ):
     torch.manual_seed(seed)
     small = {"mlp": {"hidden": (4,)}, "convnet": {"width": 4}, "resnet": {"depth": 8}}
+    small["bottleneck"] = {"depth": 14, "width": 4}
     model = build(name, shape, classes, **small[name]).eval()
     check_output(model, shape, classes)
     x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(seed))

@@ -12,6 +12,8 @@ import reference.models as slow
 from cases.models import SETTINGS, SHAPES, WRONG
 from dale.errors import ModelError
 from dale.models import MODELS, build, check_output, count_parameters
+from dale.models.bottleneck import _BLOCKS as bottleneck_blocks
+from dale.models.bottleneck import BottleneckResNet
 
 EVERY = [(name, settings) for name in SETTINGS for settings in SETTINGS[name]]
 
@@ -160,6 +162,25 @@ def test_resnet_equals_the_slow_twin(shortcut):
     model, x = stirred(made("resnet", (2, 9, 8), **settings)), images(2, 2, 9, 8)
     expected = slow.resnet(model.state_dict(), x, shortcut)
     assert model(x).detach().numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("stem", ["small", "large"])
+def test_bottleneck_equals_the_slow_twin(stem):
+    settings = {"depth": 26, "width": 2, "stem": stem}
+    model, x = stirred(made("bottleneck", (2, 9, 8), **settings)), images(2, 2, 9, 8)
+    expected = slow.bottleneck(model.state_dict(), x, stem)
+    assert model(x).detach().numpy() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("depth", "count"), [(50, 25_557_032), (101, 44_549_160), (152, 60_192_808)]
+)
+def test_bottleneck_has_the_published_number_of_parameters(depth, count):
+    with torch.device("meta"):
+        model = BottleneckResNet(
+            3, 1000, bottleneck_blocks[depth], width=64, norm="batch", stem="large"
+        )
+    assert count_parameters(model) == count
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,46 @@ def convnet(weights, images):
     return np.array(logits)
 
 
+def pool_large(image):
+    """Largest of each 3×3 square of stride 2, edges padded with what is never it."""
+    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    rows, cols = (range(0, side, 2) for side in image.shape[1:])
+    return np.array(
+        [
+            [[channel[i : i + 3, j : j + 3].max() for j in cols] for i in rows]
+            for channel in padded
+        ]
+    )
+
+
+def bottleneck(weights, images, stem):
+    """A network of 26 layers: two bottleneck blocks in each of four stages."""
+    logits = []
+    for image in images.numpy().astype(float):
+        first = 2 if stem == "large" else 1
+        image = convolve(image, kernel(weights, "stem.0"), first)
+        image = np.maximum(normalise(image, weights, "stem.1"), 0)
+        if stem == "large":
+            image = pool_large(image)
+        for stage in range(4):
+            for block in range(2):
+                name, stride = f"stages.{stage}.{block}", 1 + (stage > 0 and block == 0)
+                hidden = image
+                for number, step in ((1, 1), (2, stride), (3, 1)):
+                    part = kernel(weights, f"{name}.conv{number}")
+                    hidden = convolve(hidden, part, step)
+                    hidden = normalise(hidden, weights, f"{name}.norm{number}")
+                    if number < 3:
+                        hidden = np.maximum(hidden, 0)
+                if f"{name}.shortcut.0.weight" in weights:
+                    part = kernel(weights, f"{name}.shortcut.0")
+                    image = convolve(image, part, stride)
+                    image = normalise(image, weights, f"{name}.shortcut.1")
+                image = np.maximum(image + hidden, 0)
+        logits.append(linear(image.mean((1, 2)), weights, "head"))
+    return np.array(logits)
+
+
 def resnet(weights, images, shortcut):
     """A residual network of 8 layers: one block in each of three stages."""
     logits = []

@@ -124,6 +124,18 @@ def _triangles(steps, peak, cycles, floor, gain):
     return values
 
 
+def clr(steps, peak, floor, up, down):
+    values, rising = [], True
+    u = 0
+    for _ in range(steps):
+        share = u / up if rising else 1 - u / down
+        values.append(floor + (peak - floor) * share)
+        u += 1
+        if u == (up if rising else down):
+            rising, u = not rising, 0
+    return values
+
+
 def triangular(steps, peak, cycles, floor):
     return _triangles(steps, peak, cycles, floor, lambda cycle, made: 1.0)
 

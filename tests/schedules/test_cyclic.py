@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR
 
 from dale.errors import InputError
 from dale.schedules import (
+    clr,
     cosine_restarts,
     cycle_ends,
     exp_range,
@@ -117,6 +118,16 @@ def test_triangles_are_those_of_torch_one_step_later(schedule, mode, gamma):
         41,
     )
     assert schedule.values() == pytest.approx(theirs[1:], rel=1e-12)
+
+
+@pytest.mark.parametrize(("up", "down"), [(4, None), (4, 7), (1, 1), (50, 3)])
+def test_clr_is_that_of_torch(up, down):
+    theirs = torch_rates(
+        lambda o: CyclicLR(o, 0.1, 0.3, up, down, cycle_momentum=False), 40
+    )
+    schedule = clr(0.3, 40, up, floor=0.1, down=down)
+    assert schedule.values() == pytest.approx(theirs, rel=1e-12)
+    assert schedule.ends == ()
 
 
 @pytest.mark.parametrize("make", [triangular, triangular2, fge_triangle])

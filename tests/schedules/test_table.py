@@ -68,6 +68,8 @@ def test_other_lengths_are_marked():
         ("milestones", "at"),
         ("inverse_sqrt", "warmup"),
         ("swa_tail", "start"),
+        ("clr", "up"),
+        ("clr", "down"),
     }
 
 

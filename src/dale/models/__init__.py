@@ -15,6 +15,7 @@ from typing import Any, Literal
 from torch import nn
 
 from dale.errors import ModelError, nearest
+from dale.models.bottleneck import bottleneck
 from dale.models.check import check_output, count_parameters
 from dale.models.convnet import convnet
 from dale.models.factory import build_factory
@@ -24,6 +25,7 @@ from dale.models.resnet import resnet
 __all__ = [
     "MODELS",
     "Architecture",
+    "bottleneck",
     "build",
     "build_factory",
     "check_output",
@@ -71,6 +73,12 @@ MODELS = {
         "residual network of 6n + 2 layers for small images",
         "image",
         "He et al. 2016, arXiv:1512.03385, section 4.2",
+    ),
+    "bottleneck": Architecture(
+        bottleneck,
+        "deep residual network of bottleneck blocks: ResNet-50, -101, -152",
+        "image",
+        "He et al. 2016, arXiv:1512.03385, section 4.1",
     ),
 }
 """Name of a network to what builds it."""

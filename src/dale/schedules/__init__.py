@@ -36,6 +36,7 @@ from dale.schedules.transform import hold as hold
 from dale.schedules.transform import repeat as repeat
 from dale.schedules.transform import scale as scale
 from dale.schedules.transform import stretch as stretch
+from dale.schedules.triangles import clr as clr
 from dale.schedules.triangles import exp_range as exp_range
 from dale.schedules.triangles import fge_triangle as fge_triangle
 from dale.schedules.triangles import triangular as triangular
@@ -47,6 +48,7 @@ __all__ = [
     "ScheduleRow",
     "Steps",
     "alignment",
+    "clr",
     "constant",
     "cosine",
     "cosine_restarts",
@@ -186,6 +188,14 @@ SCHEDULES = {
         monotone=True,
         starts_at_peak=False,
         reference="Izmailov et al. 2018, arXiv:1803.05407",
+    ),
+    "clr": ScheduleRow(
+        clr,
+        "triangles of a given length, cut off at the end",
+        cyclic=False,
+        monotone=False,
+        starts_at_peak=False,
+        reference="Smith 2017, arXiv:1506.01186",
     ),
     "cosine_restarts": ScheduleRow(
         cosine_restarts,

@@ -247,6 +247,7 @@ def _named(
     return construct
 
 
+Clr = _named(triangles.clr)
 Constant = _named(shapes.constant)
 Cosine = _named(curves.cosine)
 CosineRestarts = _named(cyclic.cosine_restarts)

@@ -103,6 +103,47 @@ def exp_range(
     return _triangles("exp_range", height, peak, steps, cycles, floor)
 
 
+def clr(
+    peak: float, steps: Steps, up: Steps, floor: float = 0.0, down: Steps | None = None
+) -> Schedule:
+    """Triangles of a given length, for as long as there are steps.
+
+    ``floor + (peak − floor)·u/up`` for the first `up` updates of a cycle, u = 0, 1, …,
+    then down again in `down` updates. Unlike `triangular` it begins with the floor, and
+    the last cycle is cut off where the steps end: it has no ends to take members at.
+
+    Args:
+        peak: Value after `up` updates of a cycle.
+        steps: Total length.
+        up: Updates from the floor to the peak, at least 1.
+        floor: Value that each cycle begins with, at most `peak`.
+        down: Updates from the peak to the next cycle; as many as `up` unless given.
+
+    Returns:
+        A schedule without ends.
+
+    Raises:
+        InputError: An argument is out of range.
+
+    Example:
+        >>> clr(peak=1.0, steps=6, up=2).values()
+        [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
+
+    Reference:
+        Smith 2017, arXiv:1506.01186: the policy of PyTorch's ``CyclicLR``.
+    """
+    peak, floor = peak_and_floor(peak, floor)
+    up = whole("up", up, least=1)
+    down = up if down is None else whole("down", down, least=1)
+    function = partial(_clr, up=up, down=down, peak=peak, floor=floor)
+    return Schedule(function, whole("steps", steps, least=1), name="clr")
+
+
+def _clr(step: int, up: int, down: int, peak: float, floor: float) -> float:
+    made = step % (up + down)
+    return mix(floor, peak, made / up if made <= up else (up + down - made) / down)
+
+
 def _triangles(
     name: str,
     height: Callable[[int, int], float],

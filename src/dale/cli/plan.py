@@ -53,6 +53,8 @@ def plan(
         show_json(found.to_dict())
         return
     _show(found)
+    if parsed.minutes is not None and minutes is None:
+        out.print(_limited(parsed.minutes, found.seconds))
     if minutes is not None:
         out.print(f"in {minutes:g} min: set epochs to {found.epochs}")
     if draw is not None:
@@ -79,6 +81,18 @@ def _show(found: "Plan") -> None:
         f"about {_clock(found.seconds)}, with scoring after each epoch: "
         f"{1000 * pilot.seconds:.1f} ms an update (half of {pilot.updates} measured "
         f"here took {1000 * pilot.low:.1f} to {1000 * pilot.high:.1f})"
+    )
+
+
+def _limited(minutes: float, seconds: float) -> str:
+    """What a limit of the recipe does to the plan."""
+    limit = 60 * minutes
+    if seconds <= limit:
+        return f"the recipe's limit of {_clock(limit)} is not reached"
+    share = 100 * limit / seconds
+    return (
+        f"the recipe's limit of {_clock(limit)} leaves about {share:.0f} % of the "
+        "updates: every cycle is shortened by the same share"
     )
 
 

@@ -103,12 +103,18 @@ def train(
     examples = len(data.splits["train"])
     trajectories = recipe.trajectories(examples)
     with torch.random.fork_rng(), _threads(recipe.engine.threads):
-        for trajectory in trajectories:
+        steps = [trajectory.steps for trajectory in trajectories]
+        spent, limit = 0.0, None
+        for index, trajectory in enumerate(trajectories):
+            if recipe.minutes is not None:  # the same share for every update
+                left = max(60 * recipe.minutes - spent, 0.0)
+                limit = left * steps[index] / sum(steps[index:])
             facts = run, recipe, data, trajectory, evaluate, watcher
             keeper = team.lead(partial(RunKeeper, *facts)) or Follower(run, trajectory)
             if not keeper.finished:
-                _train_one(trajectory, recipe, data, keeper, watcher, seams)
-                keeper.finish()
+                one = trajectory, recipe, data, keeper, watcher, seams, limit
+                keeper.finish(_train_one(*one))
+            spent += keeper.seconds
     team.most(0)  # nobody leaves before the first process has written everything
     groups = {group for trajectory in trajectories for group in trajectory.groups()}
     return [m for m in run.population if m.group in groups and not m.parents]
@@ -132,7 +138,8 @@ def _train_one(
     keeper: RunKeeper | Follower,
     watcher: Watcher,
     seams: Hang,
-) -> None:
+    seconds: float | None,
+) -> float:
     # one engine for each trajectory: what Accelerate holds is freed with it, and a
     # loss scaler starts afresh, as it does when the run is resumed here
     engine = Engine(recipe.engine)
@@ -144,7 +151,7 @@ def _train_one(
     if recipe.soft_threshold:
         shrink = after_each_step(optimizer, recipe.soft_threshold)
         hung = replace(hung, after_step=(shrink, *hung.after_step))
-    Loop(
+    return Loop(
         trajectory=trajectory,
         model=model,
         optimizer=optimizer,
@@ -157,6 +164,7 @@ def _train_one(
         augment=build_augment(recipe),
         label_smoothing=recipe.label_smoothing,
         needs=OPTIMIZERS[recipe.optimizer.name].needs,
+        seconds=seconds,
         guard=None if recipe.guard is None else Guard(recipe.guard),
         seams=hung,
         whole=whole,

@@ -39,7 +39,12 @@ class Follower:
     def save(self, state: Mapping[str, Any]) -> None:
         """Leave it to the first process."""
 
-    def finish(self) -> None:
+    @property
+    def seconds(self) -> float:
+        """Nothing: the first process keeps the time."""
+        return 0.0
+
+    def finish(self, seconds: float) -> None:
         """Leave it to the first process."""
 
     def log(self, record: Mapping[str, Any]) -> None:

@@ -127,9 +127,15 @@ class RunKeeper:
         """Save a state, with the length and the digest of the log at that moment."""
         self._write(state, finished=False)
 
-    def finish(self) -> None:
+    @property
+    def seconds(self) -> float:
+        """What a finished trajectory took, where the recipe has a limit."""
+        return self._state.get("seconds", 0.0) if self._state is not None else 0.0
+
+    def finish(self, seconds: float) -> None:
         """Mark the trajectory as done; its last state is no longer needed."""
-        self._write({}, finished=True)
+        self._write({}, finished=True, seconds=seconds)
+        self._state = _read(self._path)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Add a line to the log."""
@@ -272,15 +278,20 @@ class RunKeeper:
             "clipping usually helps"
         )
 
-    def _write(self, state: Mapping[str, Any], finished: bool) -> None:
+    def _write(
+        self, state: Mapping[str, Any], finished: bool, seconds: float = 0.0
+    ) -> None:
         self._log.sync()
-        document = {
+        document: dict[str, Any] = {
             "recipe": self._run.recipe_digest,
             "log": self._log.size,
             "log_sha256": self._log.digest,
             "finished": finished,
             "loop": state,
         }
+        if finished and self._recipe.minutes is not None:
+            # without a limit, files tell nothing of how long they took
+            document["seconds"] = seconds
         save_state(self._path, document)
 
 

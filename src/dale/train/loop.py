@@ -7,6 +7,7 @@ due, the state is saved first and members and log lines are derived from it afte
 so that a process killed at any moment resumes to the same bytes.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from dale.train.engine import Engine
 from dale.train.guard import Guard
 from dale.train.optimizers import Needs
 from dale.train.outlets import Keeper, Progress
+from dale.train.pace import Clock, Pace
 from dale.train.pulse import Pulse
 from dale.train.seams import Seams, classification
 from dale.train.sums import EpochSums
@@ -47,6 +49,8 @@ class Loop:
         evaluate: Scores of the model on held-out examples.
         augment: Batched augmentation of raw inputs, or None.
         label_smoothing: Share of the target spread over all classes.
+        seconds: What all of it may take, see `Pace`, or None.
+        clock: Seconds, from any origin.
         guard: Watches for over-fitting, or None.
         needs: What the optimiser asks of an update.
         seams: What else is done in an update.
@@ -67,6 +71,8 @@ class Loop:
     evaluate: Callable[[nn.Module], Mapping[str, float]]
     augment: Augment | None = None
     label_smoothing: float = 0.0
+    seconds: float | None = None
+    clock: Clock = time.monotonic
     guard: Guard | None = None
     needs: Needs = "gradient"
     seams: Seams = field(default_factory=Seams)
@@ -74,8 +80,11 @@ class Loop:
     watch: Callable[[Progress], None] = lambda progress: None
     stop: Callable[[], bool] = lambda: False
 
-    def run(self) -> None:
+    def run(self) -> float:
         """Train to the end.
+
+        Returns:
+            Seconds that it took, those before a resume too.
 
         Raises:
             NotFiniteError: The loss became NaN or infinite.
@@ -92,7 +101,9 @@ class Loop:
         update = self._updater()
         update.check(self._batches.smallest)
         self._pulse = Pulse(self.engine.team, self.stop, self.keeper.due)
-        step = self._resume()
+        self._spent, self._ended, self._begun = 0.0, False, self.clock()
+        step = done = self._resume()
+        self._pace = self._paced()
         per_epoch = self._batches.per_epoch
         rows_N = trajectory.rows(len(self.split))
         order, ordered = None, -1
@@ -114,7 +125,24 @@ class Loop:
             for hook in seams.after_step:
                 hook(step)
             self._sums.add(step - 1, end - start, loss, wrong)
-            self._after(step, rate)
+            self._ended = step // per_epoch > done // per_epoch
+            self._ended = self._ended or step == trajectory.steps
+            self._after(step, done, rate)
+            done, step = step, self._pace.following(step)
+        return self._taken()
+
+    def _taken(self) -> float:
+        return self._spent + self.clock() - self._begun
+
+    def _paced(self) -> Pace:
+        """The pace of what is left."""
+        steps = self.trajectory.steps
+        if self.seconds is None:
+            return Pace(steps, (steps,))
+        every = range(1, steps)
+        pinned = [s for s in every if any(c.emits(s) for c in self._collectors)]
+        left = self.seconds - self._spent
+        return Pace(steps, [*pinned, steps], left, self.clock)
 
     def _updater(self) -> Updater:
         call, optimizer = self.engine.prepare(self.model, self.optimizer)
@@ -132,23 +160,26 @@ class Loop:
             needs=self.needs,
         )
 
-    def _after(self, step: int, rate: float) -> None:
-        """Everything that may follow an update."""
-        wanted = [c for c in self._collectors if c.wants(step)]
+    def _after(self, step: int, before: int, rate: float) -> None:
+        """Everything that may follow an update, and what was left out before it."""
+        passed = range(before + 1, step + 1)
+        wanted = [c for c in self._collectors if any(map(c.wants, passed))]
         if wanted:
             self._collect(wanted, step)
-        ended = step % self._batches.per_epoch == 0 or step == self.trajectory.steps
-        if ended:
+        if self._ended:
             self._judge(step)
         emitted = any(c.emits(step) for c in self._collectors)
-        look = self._pulse.look(step, emitted or ended)
+        look = self._pulse.look(step, emitted or self._ended)
         if look is None:
             return
+        if self.seconds is not None:
+            stride = self._pace.look(step) if self.engine.team.first else 1.0
+            (self._pace.stride,) = self.engine.team.most(stride)
         self._sums.flush(self.trajectory, self.engine.team.sum)
         self._report(step, rate)
         if emitted or look.stopping or look.due:
             self._save(step)
-        if emitted or ended:
+        if emitted or self._ended:
             self._derive(step)
         if look.stopping and step < (self._stopped or self.trajectory.steps):
             raise Interrupted(
@@ -205,8 +236,7 @@ class Loop:
         taken = [(c, index) for c in self._collectors for index in c.emits(step)]
         if taken and self.engine.team.first:
             self.keeper.members(taken, step, model)
-        per_epoch = self._batches.per_epoch
-        if step % per_epoch == 0 or step == self.trajectory.steps:
+        if self._ended:
             if self.engine.team.first:
                 self.keeper.log(self._record(step, model))
             self._sums = EpochSums()
@@ -224,6 +254,7 @@ class Loop:
             "train_error": sums.wrong / max(sums.examples, 1),
             **{f"val_{n}": v for n, v in self._scores(step, model).items()},
             **(self.guard.record() if self.guard is not None else {}),
+            **({} if self.seconds is None else {"examples": sums.examples}),
             **({"stopped": True} if self._stopped == step else {}),
             **self._team_record(),
         }
@@ -271,6 +302,8 @@ class Loop:
                 "carried": {n: c.state() for n, c in self.seams.carried.items()},
                 "guard": self.guard.state() if self.guard is not None else {},
                 "stopped": self._stopped,
+                "ended": self._ended,
+                "seconds": self._taken(),
                 "scaler": engine.scaler_state,
                 "epoch": [sums.loss, sums.wrong, sums.examples],
                 "processes": self._processes,
@@ -287,6 +320,7 @@ class Loop:
         if state is not None:
             self._load(state)
             self._derive(step)
+            self._ended = False
         now = self.engine.team.size
         if not self._processes or self._processes[-1][1] != now:
             self._processes = [*self._processes, [step, now]]
@@ -310,6 +344,8 @@ class Loop:
             carried.load_state(state["carried"][name])
         if self.guard is not None:
             self.guard.load_state(state["guard"])
+        ended = state["step"] % self._batches.per_epoch == 0
+        self._ended, self._spent = state.get("ended", ended), state.get("seconds", 0.0)
         if state.get("stopped") is not None:
             self._stop(state["stopped"])
         self._sums = EpochSums(*state["epoch"])

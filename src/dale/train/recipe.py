@@ -56,6 +56,7 @@ class Recipe(Spec):
         strategies: What to do with the budget; each spends it once.
         collect: What is taken out of every trajectory beside its own members.
         epochs: The budget of each strategy, in passes over the training examples.
+        minutes: What the whole run may take: cycles are shortened evenly to fit.
         batch: Largest number of examples in an update.
         optimizer: The optimiser; its rate comes from the strategy.
         augment: Batched augmentation of the training images.
@@ -75,6 +76,7 @@ class Recipe(Spec):
     strategies: Annotated[tuple[STRATEGY.annotation, ...], Field(min_length=1)]  # type: ignore[valid-type]
     collect: tuple[COLLECTOR.annotation, ...] = ()  # type: ignore[valid-type]
     epochs: Annotated[int, Field(ge=1)]
+    minutes: Annotated[float, Field(gt=0)] | None = None
     batch: Annotated[int, Field(ge=2)] = 128
     optimizer: OPTIMIZER.annotation = Field(default="sgd", validate_default=True)  # type: ignore[valid-type]
     augment: AugmentSpec | None = None  # type: ignore[valid-type]

@@ -218,7 +218,7 @@ def page(given: argparse.Namespace, parameters: int, measured: object) -> str:
             f"{given.batch} images of 32×32 pixels takes {median(updates):.2f} "
             f"seconds. n = {len(updates)} updates; medians, with ranges. SWAG keeps 20 "
             "deviations; AveragedModel's SWA leaves buffers out. The ratio to the "
-            "plain loop is taken within each update; the averages of one kind agree at the "
+            "plain loop is taken within each update; averages of one kind agree at the "
             "end.",
             "",
             "| Kept | Milliseconds | Times the plain loop | Percent of the update |",

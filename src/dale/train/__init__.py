@@ -23,6 +23,8 @@ from dale.train.keeper import Watcher as Watcher
 from dale.train.keeper import statistics_batches as statistics_batches
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
 from dale.train.outlets import Progress as Progress
+from dale.train.plateau import Plateau as Plateau
+from dale.train.plateau import PlateauSpec as PlateauSpec
 from dale.train.proximal import soft_threshold as soft_threshold
 from dale.train.ranging import RangeTest as RangeTest
 from dale.train.ranging import range_test as range_test
@@ -51,6 +53,8 @@ __all__ = [
     "Gaussian",
     "Guard",
     "GuardSpec",
+    "Plateau",
+    "PlateauSpec",
     "Progress",
     "RangeTest",
     "Recipe",

@@ -15,12 +15,14 @@ from dale.errors import ModelError, RecipeError
 from dale.keys import key
 from dale.models import build, build_factory, check_output
 from dale.store import Member, Run
+from dale.train.companions import before_each_step, build_companions
 from dale.train.engine import Engine
 from dale.train.follow import Follower
 from dale.train.guard import Guard
 from dale.train.keeper import Evaluate, RunKeeper, Watcher
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
+from dale.train.plateau import Plateau
 from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe
 from dale.train.seams import Seams
@@ -147,7 +149,14 @@ def _train_one(
     whole = engine.twin(made)
     model = engine.place_model(made)
     optimizer = build_optimizer(recipe, model)
-    hung = seams(trajectory, model, optimizer)
+    hung, examples = seams(trajectory, model, optimizer), len(data.splits["train"])
+    if recipe.companions:
+        name, per_epoch = recipe.optimizer.name, recipe.budget(examples).per_epoch
+        schedules = build_companions(
+            recipe.companions, name, trajectory.steps, per_epoch
+        )
+        follow = before_each_step(optimizer, schedules)
+        hung = replace(hung, before_step=(follow, *hung.before_step))
     if recipe.soft_threshold:
         shrink = after_each_step(optimizer, recipe.soft_threshold)
         hung = replace(hung, after_step=(shrink, *hung.after_step))
@@ -165,6 +174,7 @@ def _train_one(
         label_smoothing=recipe.label_smoothing,
         needs=OPTIMIZERS[recipe.optimizer.name].needs,
         seconds=seconds,
+        plateau=None if recipe.plateau is None else Plateau(recipe.plateau),
         guard=None if recipe.guard is None else Guard(recipe.guard),
         seams=hung,
         whole=whole,

@@ -25,6 +25,7 @@ from dale.train.guard import Guard
 from dale.train.optimizers import Needs
 from dale.train.outlets import Keeper, Progress
 from dale.train.pace import Clock, Pace
+from dale.train.plateau import Plateau
 from dale.train.pulse import Pulse
 from dale.train.seams import Seams, classification
 from dale.train.sums import EpochSums
@@ -51,6 +52,7 @@ class Loop:
         label_smoothing: Share of the target spread over all classes.
         seconds: What all of it may take, see `Pace`, or None.
         clock: Seconds, from any origin.
+        plateau: Lowers the rate when the score stands still, or None.
         guard: Watches for over-fitting, or None.
         needs: What the optimiser asks of an update.
         seams: What else is done in an update.
@@ -73,6 +75,7 @@ class Loop:
     label_smoothing: float = 0.0
     seconds: float | None = None
     clock: Clock = time.monotonic
+    plateau: Plateau | None = None
     guard: Guard | None = None
     needs: Needs = "gradient"
     seams: Seams = field(default_factory=Seams)
@@ -115,9 +118,10 @@ class Loop:
                 self.model.train()
             assert order is not None
             start, end = self._batches.bounds(index)
-            rate = trajectory.schedule(step)
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = trajectory.schedule(step)
+            if self.plateau is not None:
+                self.plateau.apply(self.optimizer)
             for hook in seams.before_step:
                 hook(step)
             loss, wrong = update(order[start:end], step)
@@ -127,7 +131,7 @@ class Loop:
             self._sums.add(step - 1, end - start, loss, wrong)
             self._ended = step // per_epoch > done // per_epoch
             self._ended = self._ended or step == trajectory.steps
-            self._after(step, done, rate)
+            self._after(step, done)
             done, step = step, self._pace.following(step)
         return self._taken()
 
@@ -160,7 +164,7 @@ class Loop:
             needs=self.needs,
         )
 
-    def _after(self, step: int, before: int, rate: float) -> None:
+    def _after(self, step: int, before: int) -> None:
         """Everything that may follow an update, and what was left out before it."""
         passed = range(before + 1, step + 1)
         wanted = [c for c in self._collectors if any(map(c.wants, passed))]
@@ -176,7 +180,7 @@ class Loop:
             stride = self._pace.look(step) if self.engine.team.first else 1.0
             (self._pace.stride,) = self.engine.team.most(stride)
         self._sums.flush(self.trajectory, self.engine.team.sum)
-        self._report(step, rate)
+        self._report(step)
         if emitted or look.stopping or look.due:
             self._save(step)
         if emitted or self._ended:
@@ -197,7 +201,7 @@ class Loop:
     def _judge(self, step: int) -> None:
         """Scores of an epoch for those that keep them; perhaps the last one."""
         judges = [c for c in self._collectors if c.judges]
-        if self.guard is None and not judges:
+        if self.guard is None and self.plateau is None and not judges:
             return
         self._sums.flush(self.trajectory, self.engine.team.sum)
         model, stop = self._whole(), False
@@ -205,10 +209,14 @@ class Loop:
             scores = self._scores(step, model)
             for collector in judges:
                 collector.judge(step, scores, weights_of(model))
+            if self.plateau is not None:
+                self.plateau.note(scores)
             if self.guard is not None:
                 average = self._scores_of_average(self.guard.spec.of, model)
                 loss = self._sums.loss / max(self._sums.examples, 1)
                 stop = self.guard.note(loss, scores, average)
+        if self.plateau is not None:  # the first process has the lowest factor
+            self.plateau.scale = -self.engine.team.most(-self.plateau.scale)[0]
         if self.engine.team.most(stop)[0] and step < self.trajectory.steps:
             self._stop(step)
 
@@ -249,7 +257,7 @@ class Loop:
             "trajectory": self.trajectory.name,
             "epoch": -(-step // self._batches.per_epoch),
             "step": step,
-            "rate": self.trajectory.schedule(step - 1),
+            "rate": self._rate(step),
             "train_loss": sums.loss / max(sums.examples, 1),
             "train_error": sums.wrong / max(sums.examples, 1),
             **{f"val_{n}": v for n, v in self._scores(step, model).items()},
@@ -275,7 +283,12 @@ class Loop:
         load_into(self.whole, weights)
         return self.whole
 
-    def _report(self, step: int, rate: float) -> None:
+    def _rate(self, step: int) -> float:
+        """Of the last of so many updates."""
+        used = self.plateau.used if self.plateau is not None else 1.0
+        return self.trajectory.schedule(step - 1) * used
+
+    def _report(self, step: int) -> None:
         schedule = self.trajectory.schedule
         self.watch(
             Progress(
@@ -285,7 +298,7 @@ class Loop:
                 epoch=-(-step // self._batches.per_epoch),
                 cycle=schedule.cycle(step - 1) + 1 if schedule.ends else 0,
                 loss=self._sums.loss / max(self._sums.examples, 1),
-                rate=rate,
+                rate=self._rate(step),
             )
         )
 
@@ -301,6 +314,7 @@ class Loop:
                 "collectors": [c.state() for c in self._collectors],
                 "carried": {n: c.state() for n, c in self.seams.carried.items()},
                 "guard": self.guard.state() if self.guard is not None else {},
+                "plateau": self.plateau.state() if self.plateau is not None else {},
                 "stopped": self._stopped,
                 "ended": self._ended,
                 "seconds": self._taken(),
@@ -344,6 +358,8 @@ class Loop:
             carried.load_state(state["carried"][name])
         if self.guard is not None:
             self.guard.load_state(state["guard"])
+        if self.plateau is not None:
+            self.plateau.load_state(state["plateau"])
         ended = state["step"] % self._batches.per_epoch == 0
         self._ended, self._spent = state.get("ended", ended), state.get("seconds", 0.0)
         if state.get("stopped") is not None:

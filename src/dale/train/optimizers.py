@@ -125,12 +125,14 @@ class OptimizerRow:
         usual_peak: A usual largest learning rate.
         reference: Where it was published.
         needs: What it asks of an update.
+        knobs: Settings that may follow a schedule beside the rate.
     """
 
     function: Callable[..., Optimizer]
     usual_peak: float
     reference: str
     needs: Needs = "gradient"
+    knobs: tuple[str, ...] = ("momentum", "weight_decay")
 
 
 OPTIMIZERS: Mapping[str, OptimizerRow] = {
@@ -138,9 +140,17 @@ OPTIMIZERS: Mapping[str, OptimizerRow] = {
     "adam": OptimizerRow(adam, 1e-3, "Kingma and Ba 2015, arXiv 1412.6980"),
     "adamw": OptimizerRow(adamw, 1e-3, "Loshchilov and Hutter 2019, arXiv 1711.05101"),
     "lbfgs": OptimizerRow(
-        lbfgs, 1.0, "Liu and Nocedal 1989, Math. Programming 45", needs="closure"
+        lbfgs,
+        1.0,
+        "Liu and Nocedal 1989, Math. Programming 45",
+        needs="closure",
+        knobs=(),
     ),
     "newton": OptimizerRow(
-        newton, 1.0, "Dauphin et al. 2014, arXiv 1406.2572", needs="graph"
+        newton,
+        1.0,
+        "Dauphin et al. 2014, arXiv 1406.2572",
+        needs="graph",
+        knobs=("damping", "weight_decay"),
     ),
 }

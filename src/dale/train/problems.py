@@ -36,11 +36,13 @@ class Anatomy:
         root: The model of a whole recipe.
         families: Keys that hold a variant of a table.
         parts: Keys that hold one certain model.
+        mappings: Keys that hold a mapping from any words to a variant of a table.
     """
 
     root: type[Spec]
     families: Mapping[str, Family]
     parts: Mapping[str, type[Spec]]
+    mappings: Mapping[str, Family]
 
     def locate(
         self, loc: tuple[int | str, ...]
@@ -61,7 +63,8 @@ class Anatomy:
                 continue
             path.append(part)
             if not isinstance(part, int):
-                family = self.families.get(part)
+                above = self.mappings.get(str(path[-2])) if path[1:] else None
+                family = above or self.families.get(part)
                 model = self.parts.get(part, model)
         return path, model, family
 

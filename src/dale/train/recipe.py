@@ -16,11 +16,20 @@ from dale.errors import RecipeError
 from dale.models import MODELS, build_factory
 from dale.train.adding import Adding
 from dale.train.collect import COLLECTORS
+from dale.train.companions import build_companions
 from dale.train.engine import EngineSpec
 from dale.train.guard import GuardSpec
 from dale.train.optimizers import OPTIMIZERS
+from dale.train.plateau import PlateauSpec
 from dale.train.problems import Anatomy, first_problem
-from dale.train.specs import SCHEDULE, Spec, settings, signature_spec, spec_family
+from dale.train.specs import (
+    SCHEDULE,
+    ScheduleSpec,
+    Spec,
+    settings,
+    signature_spec,
+    spec_family,
+)
 from dale.train.strategies import STRATEGIES
 from dale.train.trajectory import Budget, Trajectory
 
@@ -59,6 +68,8 @@ class Recipe(Spec):
         minutes: What the whole run may take: cycles are shortened evenly to fit.
         batch: Largest number of examples in an update.
         optimizer: The optimiser; its rate comes from the strategy.
+        companions: Schedules of the optimiser's other settings, such as momentum.
+        plateau: Lowers the rate further when the validation score stands still.
         augment: Batched augmentation of the training images.
         guard: Watches for over-fitting after each epoch, and may stop.
         soft_threshold: Factor λ of ``‖w‖₁``, as a proximal step after each update.
@@ -79,6 +90,8 @@ class Recipe(Spec):
     minutes: Annotated[float, Field(gt=0)] | None = None
     batch: Annotated[int, Field(ge=2)] = 128
     optimizer: OPTIMIZER.annotation = Field(default="sgd", validate_default=True)  # type: ignore[valid-type]
+    companions: dict[str, ScheduleSpec] = {}  # noqa: RUF012 - frozen by pydantic
+    plateau: PlateauSpec | None = None
     augment: AugmentSpec | None = None  # type: ignore[valid-type]
     guard: GuardSpec | None = None
     soft_threshold: Annotated[float, Field(ge=0)] = 0.0
@@ -113,6 +126,9 @@ class Recipe(Spec):
             except ValueError as error:
                 raise RecipeError(f"strategies[{index}] {spec.name}: {error}") from None
             found += [_numbered(item, earlier) for item in made]
+        for steps in {trajectory.steps for trajectory in found}:
+            name = self.optimizer.name
+            build_companions(self.companions, name, steps, budget.per_epoch)
         adding = Adding(self.collect, budget.per_epoch)
         return [adding.to(trajectory) for trajectory in found]
 
@@ -227,5 +243,11 @@ _ANATOMY = Anatomy(
         "collect": COLLECTOR,
         "schedule": SCHEDULE,
     },
-    {"engine": EngineSpec, "guard": GuardSpec, "augment": AugmentSpec},
+    {
+        "engine": EngineSpec,
+        "guard": GuardSpec,
+        "plateau": PlateauSpec,
+        "augment": AugmentSpec,
+    },
+    {"companions": SCHEDULE},
 )

@@ -58,7 +58,7 @@ def test_version(dale):
 def test_help_of_all(dale):
     said = fine(dale("--help"))
     assert all(re.search(rf"^  {verb}\s", said.out, re.M) for verb in VERBS)
-    assert len(app.registered_commands) == len(VERBS) == 12
+    assert len(app.registered_commands) == len(VERBS) == 13
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -118,6 +118,21 @@ def test_range(dale, ask, contents):
     found = ask("range", "recipe.yaml", "--steps", "40", "--draw", "range.html")
     assert found["suggested"] == found["lowest"] / 10
     assert "Range test" in Path("range.html").read_text(encoding="utf-8")
+
+
+def test_diagnose(dale, ask):
+    Path("recipe.yaml").write_text(RECIPE)
+    fine(dale("train", "recipe.yaml", "run", "--quiet"))
+    given = ("diagnose", "run", "--examples", "64", "--draws", "4", "--steps", "4")
+    said = fine(dale(*given))
+    assert re.search(r"noise scale \d", said.out)
+    assert re.search(r"top Hessian eigenvalue \d", said.out)
+    found = ask(*given, "--batches", "2,8", "--draw", "page.html")
+    assert found["noise"]["batches"] == [2, 8]
+    assert "Gradients and curvature" in Path("page.html").read_text(encoding="utf-8")
+    fine(dale("report", "run"))
+    for wrong in ("x", "2,", "64"):
+        assert dale(*given, "--batches", wrong).code == 2
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e-9"])

@@ -107,6 +107,18 @@ def judged():
             }
         ],
         "reliability": [{"name": "ensemble", "before": bins(0.1), "after": bins()}],
+        "diagnosis": {
+            "member": "single-c01-s9",
+            "noise": {
+                "examples": 100,
+                "batches": [1, 4, 16],
+                "variances": [2.0, 0.5, 0.1],
+                "squared_norm": 0.2,
+                "exponent": -1.02,
+                "noise_scale": 10.0,
+            },
+            "curvature": {"values": [3.0, 0.1], "residuals": [0.0, 0.1]},
+        },
         "range_test": {
             "rates": [0.001, 0.01, 0.1, 1.0],
             "losses": [2.3, 2.0, 1.1, None],

@@ -22,6 +22,7 @@ SECTION_OF = {
     "members": "members",
     "recipe": "recipe",
     "range_test": "range_test",
+    "diagnosis": "diagnosis",
 }
 NASTY = "</script><script>alert('x')</script>&\"<blink>"
 

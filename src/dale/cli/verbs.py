@@ -2,6 +2,7 @@
 
 from dale.cli import calibrate as calibrate
 from dale.cli import demo as demo
+from dale.cli import diagnose as diagnose
 from dale.cli import ensemble as ensemble
 from dale.cli import evaluate as evaluate
 from dale.cli import merge as merge

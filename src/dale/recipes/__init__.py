@@ -3,6 +3,7 @@
 from dale.recipes.calibration import calibrate as calibrate
 from dale.recipes.checking import Checked as Checked
 from dale.recipes.checking import verify as verify
+from dale.recipes.diagnosing import diagnose as diagnose
 from dale.recipes.drifting import drift as drift
 from dale.recipes.evaluation import Predictor as Predictor
 from dale.recipes.evaluation import evaluate as evaluate
@@ -40,6 +41,7 @@ __all__ = [
     "calibrate",
     "calibrate_logits",
     "calibrated_logits",
+    "diagnose",
     "drift",
     "evaluate",
     "evaluate_logits",

@@ -79,6 +79,9 @@ def gather(
     drift = run.read_result("drift")
     if drift is not None:
         document["drift"] = drift
+    diagnosis = run.read_result("diagnosis")
+    if diagnosis is not None:
+        document["diagnosis"] = diagnosis
     return document
 
 

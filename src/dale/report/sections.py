@@ -12,6 +12,7 @@ from dale.report.html_tags import Html, join, tag
 from dale.report.sections_plots import (
     Plots,
     curves,
+    diagnosis,
     disagreement,
     rates,
     reliability,
@@ -44,6 +45,7 @@ SECTIONS = (
     Section("schedules", "Learning rate", schedules),
     Section("range_test", "Range test", rates),
     Section("curves", "Training", curves),
+    Section("diagnosis", "Gradients and curvature", diagnosis),
     Section("disagreement", "Disagreement of members", disagreement),
     Section("reliability", "Reliability", reliability),
     Section("selective", "Risk and coverage", selective),

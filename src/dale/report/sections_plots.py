@@ -69,6 +69,25 @@ def rates(document: Mapping, plots: Plots) -> Html | None:
     return join(tag("p", note, class_="lede"), shown)
 
 
+def diagnosis(document: Mapping, plots: Plots) -> Html | None:
+    """Gradient noise against batch size, and the curvatures."""
+    found = document.get("diagnosis")
+    if not found:
+        return None
+    noise = found["noise"]
+    exponent, scale = decimal(noise["exponent"]), decimal(noise["noise_scale"])
+    top = decimal(found["curvature"]["values"][0])
+    note = (
+        f"Variance of the gradient of {found['member']} over batches of training "
+        f"examples: it falls with the power {exponent} of the batch, "
+        f"−1 in theory. Noise and gradient are equally large at a batch of "
+        f"{scale}. The largest eigenvalue of the Hessian is {top}."
+    )
+    figure = figures_training.noise(noise)
+    shown = place(plots, figure, "Gradient variance against batch size")
+    return join(tag("p", note, class_="lede"), shown)
+
+
 def curves(document: Mapping, plots: Plots) -> Html | None:
     """Loss and error against step."""
     log = document.get("log") or ()

@@ -133,6 +133,21 @@ def test_diagnose(dale, ask):
     fine(dale("report", "run"))
     for wrong in ("x", "2,", "64"):
         assert dale(*given, "--batches", wrong).code == 2
+    assert "group 'independent'" in dale("diagnose", "run", "--ergodicity").err
+
+
+def test_ergodicity(dale, ask):
+    recipe = re.sub(
+        r"strategies:.*", "strategies: [snapshot, bagging]", RECIPE, flags=re.S
+    )
+    recipe = recipe.replace("bagging", "{name: independent, members: 2}")
+    Path("recipe.yaml").write_text(recipe)
+    fine(dale("train", "recipe.yaml", "run", "--quiet"))
+    said = fine(dale("diagnose", "run", "--ergodicity", "--draw", "page.html"))
+    assert re.search(r"snapshot +2 +-?\d+ \(", said.out)
+    assert "Time and ensemble" in Path("page.html").read_text(encoding="utf-8")
+    found = ask("diagnose", "run", "--ergodicity")
+    assert [entry["group"] for entry in found["groups"]] == ["snapshot"]
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e-9"])

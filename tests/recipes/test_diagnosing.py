@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from dale.errors import InputError
-from dale.recipes import diagnose, start
+from dale.recipes import compare_averages, diagnose, start
 from dale.weights import load_into
 
 RECIPE = """
@@ -74,3 +74,29 @@ def test_what_is_out_of_range(bench):
         diagnose(bench, examples=1)
     with pytest.raises(InputError, match="batch size 500"):
         diagnose(bench, batches=(500,))
+
+
+def test_time_against_ensemble_averages(tmp_path):
+    recipe = RECIPE.replace(
+        "[single]", "[{name: snapshot, cycles: 3}, {name: independent, members: 2}]"
+    )
+    bench = start(recipe, tmp_path / "run")
+    with pytest.raises(InputError, match="no member yet"):
+        compare_averages(bench)
+    bench.train()
+    found = compare_averages(bench)
+    (entry,) = found["groups"]
+    assert (entry["group"], entry["networks"]) == ("snapshot", 2)
+    assert len(entry["by_size"]) == 2
+    assert len(found["independent"]["by_size"]) == 2
+    gain, apart = entry["gain"], entry["disagreement"]
+    assert apart["low"] <= apart["value"] <= apart["high"]
+    assert gain["value"] is not None
+    reference = found["independent"]["by_size"]
+    single, pool = reference[0], reference[1]
+    mine = entry["by_size"][1]
+    assert gain["value"] == pytest.approx((single - mine) / (single - pool), rel=1e-6)
+    stored = bench.run.read_result("ergodicity")
+    assert stored["groups"] == found["groups"]
+    with pytest.raises(InputError, match="no members in group 'other'"):
+        compare_averages(bench, "other")

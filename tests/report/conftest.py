@@ -107,6 +107,20 @@ def judged():
             }
         ],
         "reliability": [{"name": "ensemble", "before": bins(0.1), "after": bins()}],
+        "ergodicity": {
+            "split": "test",
+            "independent": {"group": "independent", "by_size": [0.5, 0.4, 0.35]},
+            "groups": [
+                {
+                    "group": "snapshot",
+                    "networks": 2,
+                    "gain": {"value": 0.6, "low": 0.4, "high": None},
+                    "disagreement": {"value": 0.7, "low": 0.6, "high": 0.8},
+                    "by_size": [0.52, 0.45],
+                    "equivalent": 1.5,
+                }
+            ],
+        },
         "diagnosis": {
             "member": "single-c01-s9",
             "noise": {

@@ -23,6 +23,7 @@ SECTION_OF = {
     "recipe": "recipe",
     "range_test": "range_test",
     "diagnosis": "diagnosis",
+    "ergodicity": "ergodicity",
 }
 NASTY = "</script><script>alert('x')</script>&\"<blink>"
 

@@ -30,6 +30,12 @@ def diagnose(
         int, typer.Option(help="Training examples that are used, at most.")
     ] = 1024,
     steps: Annotated[int, typer.Option(help="Products with the Hessian.")] = 20,
+    ergodicity: Annotated[
+        bool,
+        typer.Option(
+            help="Compare runs over time with independent networks instead.",
+        ),
+    ] = False,
     draw: Annotated[
         Path | None,
         typer.Option(
@@ -40,14 +46,21 @@ def diagnose(
     json: JSON = False,
 ) -> None:
     """Measure gradient noise, curvature and sharpness at a member of a run."""
-    from dale.recipes import Workbench
+    from dale.recipes import Workbench, compare_averages
     from dale.recipes import diagnose as measured
     from dale.store import Run
 
     check_page(draw)
-    sizes = _sizes(batches)
+    sizes, bench = _sizes(batches), Workbench(Run(run))
+    if ergodicity:
+        compared = compare_averages(bench)
+        if draw is not None:
+            title = f"time and ensemble averages of {run.name}"
+            draw_page(draw, {"title": title, "ergodicity": compared})
+        show_json(compared) if json else _compare(compared)
+        return
     found = measured(
-        Workbench(Run(run)),
+        bench,
         member,
         batches=sizes,
         draws=draws,
@@ -62,6 +75,34 @@ def diagnose(
     _show(found)
     if draw is not None:
         out.print(f"drawn: {draw}")
+
+
+def _compare(found: dict[str, Any]) -> None:
+    rows = [
+        [
+            entry["group"],
+            str(entry["networks"]),
+            _interval(entry["gain"]),
+            _interval(entry["disagreement"]),
+            _figure(entry["equivalent"]),
+        ]
+        for entry in found["groups"]
+    ]
+    columns = ["group", "networks", "gain %", "disagreement %", "worth"]
+    title = (
+        f"Against as many {found['independent']['group']} networks on "
+        f"{found['split']} (100 %: the same)"
+    )
+    table(title, columns, rows)
+    out.print("95 % intervals over the examples; worth: independent networks")
+
+
+def _interval(ratio: dict[str, float | None]) -> str:
+    value, low, high = (
+        "–" if ratio[name] is None else f"{100 * (ratio[name] or 0.0):.0f}"
+        for name in ("value", "low", "high")
+    )
+    return f"{value} ({low} to {high})"
 
 
 def _sizes(text: str | None) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from dale.recipes.checking import Checked as Checked
 from dale.recipes.checking import verify as verify
 from dale.recipes.diagnosing import diagnose as diagnose
 from dale.recipes.drifting import drift as drift
+from dale.recipes.ergodic import compare_averages as compare_averages
 from dale.recipes.evaluation import Predictor as Predictor
 from dale.recipes.evaluation import evaluate as evaluate
 from dale.recipes.evaluation import judge as judge
@@ -41,6 +42,7 @@ __all__ = [
     "calibrate",
     "calibrate_logits",
     "calibrated_logits",
+    "compare_averages",
     "diagnose",
     "drift",
     "evaluate",

@@ -147,49 +147,6 @@ def _same_schedule(rows: Sequence[Mapping]) -> list[tuple[list[str], Mapping]]:
     return shared
 
 
-def noise(found: Mapping) -> Figure:
-    """Variance of the gradient against batch size, with what theory says.
-
-    Args:
-        found: Of the document's ``diagnosis``.
-
-    Returns:
-        A plotly figure.
-    """
-    sizes, examples = finites(found["batches"]), finite(found["examples"])
-    squared, scale = finite(found["squared_norm"]), finite(found["noise_scale"])
-    theory: list[float | None] = [None] * len(sizes)
-    if examples and squared is not None and scale is not None:
-        theory = [
-            scale * squared / size * (examples - size) / (examples - 1)
-            if size
-            else None
-            for size in sizes
-        ]
-    hover = "batch %{x}<br>%{y:.4g}"
-    marks = line(
-        "measured", sizes, finites(found["variances"]), ACCENT, hovertemplate=hover
-    )
-    data = [
-        {**marks, "mode": "markers", "marker": {"size": 8, "color": ACCENT}},
-        line("tr Σ / b", sizes, theory, ACCENT, line={"width": 1.5, "dash": "dot"}),
-        line(
-            "|G|²",
-            sizes,
-            [squared] * len(sizes),
-            PALETTE[1],
-            line={"width": 1.5, "dash": "dash"},
-        ),
-    ]
-    frame = layout(
-        340,
-        xaxis=axis("batch size", type="log"),
-        yaxis=axis("variance of the gradient", type="log", exponentformat="power"),
-        showlegend=True,
-    )
-    return figure(data, frame)
-
-
 def _rates(row: Mapping) -> list[tuple[float, float | None]]:
     """Steps and rates of a schedule; a point without a step is left out."""
     points = [(finite(step), finite(rate)) for step, rate in row["rate"]]

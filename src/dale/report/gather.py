@@ -82,6 +82,9 @@ def gather(
     diagnosis = run.read_result("diagnosis")
     if diagnosis is not None:
         document["diagnosis"] = diagnosis
+    compared = run.read_result("ergodicity")
+    if compared is not None:
+        document["ergodicity"] = compared
     return document
 
 

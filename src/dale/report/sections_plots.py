@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from dale.report import figures_judging, figures_training
+from dale.report import figures_diagnosis, figures_judging, figures_training
 from dale.report.figures import Figure
-from dale.report.html_numbers import decimal, finite, percent
+from dale.report.html_numbers import decimal, finite, percent, whole
 from dale.report.html_tags import Html, join, tag
 from dale.report.style import colours
 
@@ -75,17 +75,46 @@ def diagnosis(document: Mapping, plots: Plots) -> Html | None:
     if not found:
         return None
     noise = found["noise"]
-    exponent, scale = decimal(noise["exponent"]), decimal(noise["noise_scale"])
-    top = decimal(found["curvature"]["values"][0])
+    exponent, scale = decimal(noise["exponent"], 2), decimal(noise["noise_scale"], 1)
+    top = decimal(found["curvature"]["values"][0], 2)
     note = (
         f"Variance of the gradient of {found['member']} over batches of training "
         f"examples: it falls with the power {exponent} of the batch, "
         f"−1 in theory. Noise and gradient are equally large at a batch of "
         f"{scale}. The largest eigenvalue of the Hessian is {top}."
     )
-    figure = figures_training.noise(noise)
+    figure = figures_diagnosis.noise(noise)
     shown = place(plots, figure, "Gradient variance against batch size")
     return join(tag("p", note, class_="lede"), shown)
+
+
+def ergodicity(document: Mapping, plots: Plots) -> Html | None:
+    """NLL against the number of networks, for single runs and independent ones."""
+    found = document.get("ergodicity")
+    if not found:
+        return None
+    note = (
+        "Calibrated NLL of pools of so many networks: members of one run against "
+        "independent runs. Where the lines fall together, one run sees over time what "
+        "many see at once."
+    )
+    figure = figures_diagnosis.ergodicity(found)
+    shown = place(plots, figure, "Calibrated NLL against the number of networks")
+    items = []
+    for entry in found["groups"]:
+        gain, apart = entry["gain"], entry["disagreement"]
+        items.append(
+            tag(
+                "li",
+                f"{entry['group']}: {percent(gain['value'], 0)} of the gain "
+                f"({percent(gain['low'], 0)} to {percent(gain['high'], 0)}) and "
+                f"{percent(apart['value'], 0)} of the disagreement "
+                f"({percent(apart['low'], 0)} to {percent(apart['high'], 0)}) of "
+                f"{whole(entry['networks'])} independent networks; worth "
+                f"{decimal(entry['equivalent'], 1)} of them",
+            )
+        )
+    return join(tag("p", note, class_="lede"), shown, tag("ul", join(*items)))
 
 
 def curves(document: Mapping, plots: Plots) -> Html | None:

@@ -121,6 +121,32 @@ def judged():
                 }
             ],
         },
+        "soundness": {
+            "rows": [
+                {
+                    "name": name,
+                    "shape": shape,
+                    "ratio": ratio,
+                    "conflict": 0.25,
+                    "kept": None,
+                    "not_finite": 0,
+                    "not_finite_before": 0,
+                }
+                for name, shape, ratio in (("w", [2, 2], 1.1), ("b", [2], None))
+            ],
+            "cosines_KK": [[1.0, 0.3], [0.3, 1.0]],
+            "distances_K": [0.1, 0.2],
+            "conflict": 0.25,
+            "share": 0.5,
+            "apart": ["b"],
+            "barriers": [
+                {"t_T": [0.0, 0.5, 1.0], "loss_T": [0.4, None, 0.3], "height": NAN},
+                {"t_T": [0.0, 0.5, 1.0], "loss_T": [0.4, 0.5, 0.3], "height": 0.15},
+            ],
+            "models": MEMBERS,
+            "base": None,
+            "measure": "NLL",
+        },
         "diagnosis": {
             "member": "single-c01-s9",
             "noise": {

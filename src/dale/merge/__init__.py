@@ -20,6 +20,7 @@ from dale.merge.average import (
     uniform,
     weighted,
 )
+from dale.merge.barrier import Barrier, barriers
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
 from dale.merge.dare import dare_linear, dare_ties
 from dale.merge.della import della, della_linear
@@ -29,24 +30,32 @@ from dale.merge.method import Method
 from dale.merge.pairwise import arcee_fusion, nearswap
 from dale.merge.ram import ram, ramplus_tl
 from dale.merge.sce import sce
+from dale.merge.soundness import Soundness, TensorRow, check
 from dale.merge.soup import Decision, Soup, greedy, greedy_soup, uniform_soup
 from dale.merge.sphere import nuslerp, slerp
 from dale.merge.stock import model_stock
 from dale.merge.stream import stream
 from dale.merge.table import METHODS
 from dale.merge.ties import task_arithmetic, thresholds, ties, ties_global
+from dale.merge.verdict import Judgement, judged
 
 __all__ = [
     "METHODS",
+    "Barrier",
     "Decision",
+    "Judgement",
     "Method",
+    "Soundness",
     "Soup",
+    "TensorRow",
     "analogy",
     "apply_vector",
     "arcee_fusion",
     "average",
+    "barriers",
     "breadcrumbs",
     "breadcrumbs_ties",
+    "check",
     "dare_linear",
     "dare_ties",
     "della",
@@ -54,6 +63,7 @@ __all__ = [
     "extrapolate",
     "greedy",
     "greedy_soup",
+    "judged",
     "karcher",
     "linear",
     "merge",

@@ -2,6 +2,8 @@
 
 from dale.report.gather import gather as gather
 from dale.report.gather import planned as planned
+from dale.report.gather import versions as versions
 from dale.report.html import render as render
+from dale.report.merges import write_check as write_check
 
-__all__ = ["gather", "planned", "render"]
+__all__ = ["gather", "planned", "render", "versions", "write_check"]

@@ -3,20 +3,25 @@
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
 
 import dale
-from dale.store import Run
-from dale.train import Recipe, Trajectory
+
+if TYPE_CHECKING:
+    from dale.store import Run
+    from dale.train import Recipe, Trajectory
 
 _POINTS = 600  # of a rate curve: more than a page has pixels for
 
 
 def gather(
-    run: Run, recipe: Recipe, examples: int, evaluation: Mapping[str, Any] | None
+    run: "Run",
+    recipe: "Recipe",
+    examples: int,
+    evaluation: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Everything that a run's report shows, as JSON values.
 
@@ -88,7 +93,7 @@ def gather(
     return document
 
 
-def planned(title: str, trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+def planned(title: str, trajectories: Sequence["Trajectory"]) -> dict[str, Any]:
     """The document of a plan: the schedules of trajectories that nobody has trained.
 
     Args:
@@ -115,7 +120,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _curve(trajectory: Trajectory) -> dict[str, Any]:
+def _curve(trajectory: "Trajectory") -> dict[str, Any]:
     schedule, ends = trajectory.schedule, trajectory.member_steps()
     stride = max(1, schedule.steps // _POINTS)
     # both sides of every cycle's end, so that a restart is drawn as a jump

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dale.report.html_tags import Html, join, tag
+from dale.report.sections_merging import soundness
 from dale.report.sections_plots import (
     Plots,
     curves,
@@ -54,6 +55,7 @@ SECTIONS = (
     Section("confidence", "Confidence over training", confidence),
     Section("drift", "Under drift", drift),
     Section("decisions", "Greedy soup", decisions),
+    Section("soundness", "Is the merge sound?", soundness),
     Section("members", "Members", members),
     Section("recipe", "Recipe", recipe),
 )

@@ -1,0 +1,167 @@
+"""What the figures of a merge say, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from dale.merge.barrier import Barrier
+
+if TYPE_CHECKING:
+    from dale.merge.soundness import TensorRow
+
+Verdict = Literal["sound", "doubtful", "broken"]
+
+_HEADLINES = {
+    "sound": "Nothing speaks against this merge.",
+    "doubtful": "Test this merge before you use it.",
+    "broken": "This merge is broken.",
+}
+_FAR = 10.0  # a tensor so many times larger or smaller than the inputs' is broken
+_NEAR = 1.1  # matrices whose median is within this factor are as large as the inputs'
+_AGAINST = -0.2  # cosine of task vectors that pull against each other
+_RELATED = 0.5  # cosine of weights with a common ancestor
+_RISE = 0.1  # a barrier worth a word, as a share of the larger loss at its ends
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and what it rests on.
+
+    Attributes:
+        verdict: ``"sound"``, ``"doubtful"`` or ``"broken"``.
+        headline: The verdict in one sentence.
+        reasons: What speaks for or against the merge, the worst first.
+    """
+
+    verdict: Verdict
+    headline: str
+    reasons: tuple[str, ...]
+
+
+def judged(
+    rows: Sequence["TensorRow"],
+    cosines_KK: Sequence[Sequence[float]],
+    based: bool,
+    barriers: Sequence[Barrier] = (),
+) -> Judgement:
+    """Put figures into words.
+
+    A merge is *broken* when an element became NaN or infinite, when a tensor is more
+    than ten times larger or smaller than those of the inputs, or when the loss is
+    more than twice that of the worst input. It is *doubtful* when the matrices' median
+    norm is off by more than a tenth, when two models pull against each other (cosine of
+    task vectors below −0.2) or are strangers (cosine of weights below 0.5), when a path
+    to an input crosses a barrier of more than a tenth of the larger loss at its ends,
+    or when the loss is above that of the worst input. The thresholds are rules of
+    thumb; data decides.
+
+    Args:
+        rows: One for each tensor.
+        cosines_KK: Between task vectors, or weights.
+        based: The cosines are those of task vectors.
+        barriers: From each input to the result.
+
+    Returns:
+        The verdict and its reasons.
+
+    Example:
+        >>> judged([], ((1.0, -0.5), (-0.5, 1.0)), based=True).reasons[0]
+        'two models pull against each other: their cosine is -0.50'
+    """
+    broken = [*_values(rows), *_sizes(rows), *_losses(barriers, 2.0)]
+    doubts = [
+        *_shrunk(rows),
+        *_directions(cosines_KK, based),
+        *(() if broken else _losses(barriers, 1.0)),
+        *_paths(barriers),
+    ]
+    verdict: Verdict = "broken" if broken else "doubtful" if doubts else "sound"
+    calm = (
+        *(("all values are finite",) if not _values(rows) else ()),
+        *(("no barrier on the way to any input",) if _flat(barriers) else ()),
+    )
+    return Judgement(verdict, _HEADLINES[verdict], (*broken, *doubts, *calm))
+
+
+def _values(rows: Sequence["TensorRow"]) -> list[str]:
+    bad = [row for row in rows if row.not_finite > row.not_finite_before]
+    if not bad:
+        return []
+    count = sum(row.not_finite for row in bad)
+    return [f"{count} elements are NaN or infinite, in {_named(bad)}"]
+
+
+def _sizes(rows: Sequence["TensorRow"]) -> list[str]:
+    known = [row for row in rows if isfinite(row.ratio)]
+    bad = [row for row in known if not 1 / _FAR <= row.ratio <= _FAR]
+    if not bad:
+        return []
+    worst = max(bad, key=lambda row: max(row.ratio, 1 / max(row.ratio, 1e-9)))
+    return [
+        f"{_named(bad)}: far from the inputs in size; the norm of {worst.name!r} is "
+        f"{worst.ratio:.3g} of theirs"
+    ]
+
+
+def _shrunk(rows: Sequence["TensorRow"]) -> list[str]:
+    ratios = [r.ratio for r in rows if len(r.shape) > 1 and isfinite(r.ratio)]
+    if not ratios or 1 / _NEAR <= median(ratios) <= _NEAR:
+        return []
+    way = "smaller" if median(ratios) < 1 else "larger"
+    why = "; the mean of unrelated networks shrinks like this" if way[0] == "s" else ""
+    return [
+        f"matrices are {way} than the inputs': the median norm ratio is "
+        f"{median(ratios):.2f}{why}"
+    ]
+
+
+def _directions(cosines_KK: Sequence[Sequence[float]], based: bool) -> list[str]:
+    count = len(cosines_KK)
+    pairs = [cosines_KK[i][j] for i in range(count) for j in range(i)]
+    low = min((value for value in pairs if isfinite(value)), default=1.0)
+    if based and low < _AGAINST:
+        return [f"two models pull against each other: their cosine is {low:.2f}"]
+    if not based and low < _RELATED:
+        return [
+            f"two inputs are strangers: the cosine of their weights is {low:.2f}; "
+            "align them first"
+        ]
+    return []
+
+
+def _losses(barriers: Sequence[Barrier], factor: float) -> list[str]:
+    """The loss at the end of the paths against that at the worst beginning."""
+    if not barriers:
+        return []
+    end, worst = barriers[0].loss_T[-1], max(path.loss_T[0] for path in barriers)
+    if isfinite(end) and end <= factor * worst:
+        return []
+    return [f"the loss is {end:.4g}, that of the worst input {worst:.4g}"]
+
+
+def _paths(barriers: Sequence[Barrier]) -> list[str]:
+    found = []
+    for place, path in enumerate(barriers, start=1):
+        if _high(path):
+            found.append(
+                f"the loss rises by {path.height:.3g} on the way to input {place}, "
+                f"at t = {path.at:.2f}"
+            )
+    return found[:_SHOWN]
+
+
+def _high(path: Barrier) -> bool:
+    return path.height > _RISE * max(path.loss_T[0], path.loss_T[-1])
+
+
+def _flat(barriers: Sequence[Barrier]) -> bool:
+    return bool(barriers) and not any(map(_high, barriers))
+
+
+def _named(rows: Sequence["TensorRow"]) -> str:
+    shown = ", ".join(repr(row.name) for row in rows[:_SHOWN])
+    more = len(rows) - _SHOWN
+    return shown if more <= 0 else f"{shown} and {more} more"

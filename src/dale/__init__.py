@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from dale.schedules.torch_scheduler import CosineRestarts as CosineRestarts
     from dale.schedules.torch_scheduler import Scheduled as Scheduled
     from dale.store import Run as Run
+    from dale.train import Layerwise as Layerwise
     from dale.train import Recipe as Recipe
     from dale.train import Snapshots as Snapshots
+    from dale.train import layer_groups as layer_groups
     from dale.train import load_recipe as load_recipe
 
 __version__ = "0.1.0"
@@ -55,6 +57,7 @@ HOMES = {
     "Ensemble": "dale.ensemble",
     "InputError": "dale.errors",
     "Interrupted": "dale.errors",
+    "Layerwise": "dale.train",
     "LeakageError": "dale.errors",
     "LockedError": "dale.errors",
     "ModelError": "dale.errors",
@@ -79,6 +82,7 @@ HOMES = {
     "fuse": "dale.recipes",
     "greedy_soup": "dale.merge",
     "infer": "dale.predict",
+    "layer_groups": "dale.train",
     "load_recipe": "dale.train",
     "pool": "dale.recipes",
     "start": "dale.recipes",
@@ -97,6 +101,7 @@ __all__ = [
     "Ensemble",
     "InputError",
     "Interrupted",
+    "Layerwise",
     "LeakageError",
     "LockedError",
     "ModelError",
@@ -121,6 +126,7 @@ __all__ = [
     "fuse",
     "greedy_soup",
     "infer",
+    "layer_groups",
     "load_recipe",
     "metrics",
     "pool",

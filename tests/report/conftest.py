@@ -67,6 +67,9 @@ def training(trajectory):
             "val_ece": 0.1 / epoch,
             "val_logit_norm": 5.0 * epoch,
             "rate": 0.1,
+            "rates": {"stem": 0.0, "head": 0.1 / epoch},
+            "ratios": {"stem": 0.01 * epoch, "head": None},
+            "frozen": {"stem": 20},
         }
         for epoch in (1, 2)
     ]

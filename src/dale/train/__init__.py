@@ -21,6 +21,13 @@ from dale.train.guard import Guard as Guard
 from dale.train.guard import GuardSpec as GuardSpec
 from dale.train.keeper import Watcher as Watcher
 from dale.train.keeper import statistics_batches as statistics_batches
+from dale.train.layers import LAYERS as LAYERS
+from dale.train.layers import Layerwise as Layerwise
+from dale.train.layers import discriminative as discriminative
+from dale.train.layers import equalised as equalised
+from dale.train.layers import layer_groups as layer_groups
+from dale.train.layers import layers_of as layers_of
+from dale.train.layers import signal as signal
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
 from dale.train.outlets import Progress as Progress
 from dale.train.plateau import Plateau as Plateau
@@ -41,6 +48,7 @@ from dale.train.trajectory import bootstrap_rows as bootstrap_rows
 
 __all__ = [
     "COLLECTORS",
+    "LAYERS",
     "OPTIMIZERS",
     "STRATEGIES",
     "AverageCollector",
@@ -53,6 +61,7 @@ __all__ = [
     "Gaussian",
     "Guard",
     "GuardSpec",
+    "Layerwise",
     "Plateau",
     "PlateauSpec",
     "Progress",
@@ -70,11 +79,16 @@ __all__ = [
     "build_augment",
     "build_model",
     "build_optimizer",
+    "discriminative",
+    "equalised",
+    "layer_groups",
+    "layers_of",
     "load_recipe",
     "parse_recipe",
     "range_test",
     "read_recipe",
     "recipe_schema",
+    "signal",
     "soft_threshold",
     "statistics_batches",
     "train",

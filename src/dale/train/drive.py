@@ -1,6 +1,6 @@
 """Trains every trajectory of a recipe into a run folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from dale.train.engine import Engine
 from dale.train.follow import Follower
 from dale.train.guard import Guard
 from dale.train.keeper import Evaluate, RunKeeper, Watcher
+from dale.train.layers import Layerwise, parameter_groups
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.plateau import Plateau
@@ -61,8 +62,11 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     if row.needs == "graph" and (engine.compile or engine.clip is not None):
         key = "compile" if engine.compile else "clip"
         raise RecipeError(f"optimizer {name}: works without engine.{key} only")
+    fields = [list(f) for f in recipe.companions.values() if isinstance(f, Mapping)]
+    layers = None if recipe.layers is None else recipe.layers.patterns
+    groups = parameter_groups(model, layers, fields)
     try:
-        return row.function(model.parameters(), **given)
+        return row.function(groups, **given)
     except ValueError as error:
         raise RecipeError(f"optimizer {name}: {error}") from error
 
@@ -150,13 +154,21 @@ def _train_one(
     model = engine.place_model(made)
     optimizer = build_optimizer(recipe, model)
     hung, examples = seams(trajectory, model, optimizer), len(data.splits["train"])
+    span = trajectory.steps, recipe.budget(examples).per_epoch
     if recipe.companions:
-        name, per_epoch = recipe.optimizer.name, recipe.budget(examples).per_epoch
-        schedules = build_companions(
-            recipe.companions, name, trajectory.steps, per_epoch
-        )
-        follow = before_each_step(optimizer, schedules)
+        name = recipe.optimizer.name
+        schedules = build_companions(recipe.companions, name, *span)
+        follow = before_each_step(optimizer, schedules, model)
         hung = replace(hung, before_step=(follow, *hung.before_step))
+    rule = recipe.layer_rule(*span)
+    if rule is not None:
+        layers = Layerwise(optimizer, rule, engine.team.most)
+        hung = replace(
+            hung,
+            before_step=(*hung.before_step, layers.apply),
+            carried={**hung.carried, "layers": layers},
+            records=(*hung.records, layers.record),
+        )
     if recipe.soft_threshold:
         shrink = after_each_step(optimizer, recipe.soft_threshold)
         hung = replace(hung, after_step=(shrink, *hung.after_step))

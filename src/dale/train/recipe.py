@@ -19,13 +19,15 @@ from dale.train.collect import COLLECTORS
 from dale.train.companions import build_companions
 from dale.train.engine import EngineSpec
 from dale.train.guard import GuardSpec
+from dale.train.layers import LAYERS, Rule
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.plateau import PlateauSpec
 from dale.train.problems import Anatomy, first_problem
 from dale.train.specs import (
     SCHEDULE,
-    ScheduleSpec,
+    DrivenSpec,
     Spec,
+    lengths_of,
     settings,
     signature_spec,
     spec_family,
@@ -51,6 +53,7 @@ STRATEGY = spec_family(
 COLLECTOR = spec_family(
     {n: r.function for n, r in COLLECTORS.items()}, "name", {"span"}
 )
+LAYER = spec_family({n: r.function for n, r in LAYERS.items()}, "name")
 AugmentSpec = signature_spec("augment", augmentation)
 
 
@@ -68,7 +71,9 @@ class Recipe(Spec):
         minutes: What the whole run may take: cycles are shortened evenly to fit.
         batch: Largest number of examples in an update.
         optimizer: The optimiser; its rate comes from the strategy.
-        companions: Schedules of the optimiser's other settings, such as momentum.
+        companions: Schedules of the optimiser's other settings, such as momentum, for
+            all parameters or by patterns of their names.
+        layers: What the rates of the network's layers follow.
         plateau: Lowers the rate further when the validation score stands still.
         augment: Batched augmentation of the training images.
         guard: Watches for over-fitting after each epoch, and may stop.
@@ -90,7 +95,8 @@ class Recipe(Spec):
     minutes: Annotated[float, Field(gt=0)] | None = None
     batch: Annotated[int, Field(ge=2)] = 128
     optimizer: OPTIMIZER.annotation = Field(default="sgd", validate_default=True)  # type: ignore[valid-type]
-    companions: dict[str, ScheduleSpec] = {}  # noqa: RUF012 - frozen by pydantic
+    companions: dict[str, DrivenSpec] = {}  # noqa: RUF012 - frozen by pydantic
+    layers: LAYER.annotation | None = None  # type: ignore[valid-type]
     plateau: PlateauSpec | None = None
     augment: AugmentSpec | None = None  # type: ignore[valid-type]
     guard: GuardSpec | None = None
@@ -129,8 +135,35 @@ class Recipe(Spec):
         for steps in {trajectory.steps for trajectory in found}:
             name = self.optimizer.name
             build_companions(self.companions, name, steps, budget.per_epoch)
+            self.layer_rule(steps, budget.per_epoch)
         adding = Adding(self.collect, budget.per_epoch)
         return [adding.to(trajectory) for trajectory in found]
+
+    def layer_rule(self, steps: int, per_epoch: int) -> Rule | None:
+        """What the rates of layers follow in a trajectory of so many steps.
+
+        Raises:
+            RecipeError: A setting is out of range, or does not fit the optimiser.
+        """
+        if self.layers is None:
+            return None
+        row, name = LAYERS[self.layers.name], self.optimizer.name
+        where = f"layers {self.layers.name}"
+        if OPTIMIZERS[name].needs != "gradient":
+            raise RecipeError(f"{where}: {name} takes one rate for all parameters")
+        if row.raw and OPTIMIZERS[name].scaled:
+            raise RecipeError(
+                f"{where}: the updates of {name} have one size already; expected sgd"
+            )
+        given = getattr(self.optimizer, "weight_decay", 0.0), self.companions
+        if row.decays and not given[0] and "weight_decay" not in given[1]:
+            raise RecipeError(f"{where}: {name} has no weight_decay to hold against")
+        try:
+            return row.function(
+                **lengths_of(self.layers, row.function, steps, per_epoch)
+            )
+        except ValueError as error:
+            raise RecipeError(f"{where}: {error}") from None
 
     def _check_guard(self) -> None:
         """Refuse a guard that has no average to look at."""
@@ -242,6 +275,7 @@ _ANATOMY = Anatomy(
         "strategies": STRATEGY,
         "collect": COLLECTOR,
         "schedule": SCHEDULE,
+        "layers": LAYER,
     },
     {
         "engine": EngineSpec,

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from dale.merge import uniform_soup as uniform_soup
     from dale.predict import infer as infer
     from dale.recipes import Workbench as Workbench
+    from dale.recipes import cross_validate as cross_validate
     from dale.recipes import evaluate as evaluate
     from dale.recipes import fuse as fuse
+    from dale.recipes import out_of_fold as out_of_fold
     from dale.recipes import pool as pool
     from dale.recipes import start as start
     from dale.schedules import SCHEDULES as SCHEDULES
@@ -77,6 +79,7 @@ HOMES = {
     "anneal": "dale.annealing",
     "average": "dale.merge",
     "cosine_restarts": "dale.schedules",
+    "cross_validate": "dale.recipes",
     "evaluate": "dale.recipes",
     "fit_temperature": "dale.calibrate",
     "fuse": "dale.recipes",
@@ -84,6 +87,7 @@ HOMES = {
     "infer": "dale.predict",
     "layer_groups": "dale.train",
     "load_recipe": "dale.train",
+    "out_of_fold": "dale.recipes",
     "pool": "dale.recipes",
     "start": "dale.recipes",
     "uniform_soup": "dale.merge",
@@ -121,6 +125,7 @@ __all__ = [
     "anneal",
     "average",
     "cosine_restarts",
+    "cross_validate",
     "evaluate",
     "fit_temperature",
     "fuse",
@@ -129,6 +134,7 @@ __all__ = [
     "layer_groups",
     "load_recipe",
     "metrics",
+    "out_of_fold",
     "pool",
     "start",
     "uniform_soup",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dale.report.html_tags import Html, join, tag
+from dale.report.sections_folds import folds
 from dale.report.sections_plots import (
     Plots,
     curves,
@@ -44,6 +45,7 @@ class Section:
 
 SECTIONS = (
     Section("results", "Results", results),
+    Section("folds", "Cross-validation", folds),
     Section("schedules", "Learning rate", schedules),
     Section("range_test", "Range test", rates),
     Section("curves", "Training", curves),

@@ -14,6 +14,7 @@ from dale.train.collect import TailCollector as TailCollector
 from dale.train.drive import build_augment as build_augment
 from dale.train.drive import build_model as build_model
 from dale.train.drive import build_optimizer as build_optimizer
+from dale.train.drive import folds_of as folds_of
 from dale.train.drive import train as train
 from dale.train.engine import Engine as Engine
 from dale.train.engine import EngineSpec as EngineSpec
@@ -81,6 +82,7 @@ __all__ = [
     "build_optimizer",
     "discriminative",
     "equalised",
+    "folds_of",
     "layer_groups",
     "layers_of",
     "load_recipe",

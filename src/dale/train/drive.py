@@ -7,10 +7,10 @@ from functools import partial
 from hashlib import sha256
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dale.data import Augment, Data, augmentation
+from dale.data import Augment, Data, augmentation, leave_out, make_folds
 from dale.errors import ModelError, RecipeError
 from dale.keys import key
 from dale.models import build, build_factory, check_output
@@ -76,6 +76,12 @@ def build_augment(recipe: Recipe) -> Augment | None:
     return None if recipe.augment is None else augmentation(**dict(recipe.augment))
 
 
+def folds_of(recipe: Recipe, data: Data) -> Tensor:
+    """The fold, from 0, of each training example of a recipe that has folds."""
+    assert recipe.folds is not None
+    return make_folds(data.splits["train"].targets_N, recipe.folds, recipe.seed)
+
+
 def train(
     run: Run,
     recipe: Recipe,
@@ -115,10 +121,13 @@ def train(
             if recipe.minutes is not None:  # the same share for every update
                 left = max(60 * recipe.minutes - spent, 0.0)
                 limit = left * steps[index] / sum(steps[index:])
-            facts = run, recipe, data, trajectory, evaluate, watcher
+            mine = data
+            if trajectory.fold is not None:
+                mine, _ = leave_out(data, folds_of(recipe, data), trajectory.fold - 1)
+            facts = run, recipe, mine, trajectory, evaluate, watcher
             keeper = team.lead(partial(RunKeeper, *facts)) or Follower(run, trajectory)
             if not keeper.finished:
-                one = trajectory, recipe, data, keeper, watcher, seams, limit
+                one = trajectory, recipe, mine, keeper, watcher, seams, limit
                 keeper.finish(_train_one(*one))
             spent += keeper.seconds
     team.most(0)  # nobody leaves before the first process has written everything

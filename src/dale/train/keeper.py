@@ -211,7 +211,11 @@ class RunKeeper:
             cycle=index,
             seed=trajectory.seed,
             scores={f"val_{name}": value for name, value in scores.items()},
-            details={"trajectory": trajectory.name, **collector.details(index)},
+            details={
+                "trajectory": trajectory.name,
+                **({} if trajectory.fold is None else {"fold": trajectory.fold}),
+                **collector.details(index),
+            },
         )
         self._watcher.member(member)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import ConfigDict, Field, ValidationError
 
-from dale.data import SOURCES, augmentation
+from dale.data import SOURCES, augmentation, fold_size
 from dale.errors import RecipeError
 from dale.models import MODELS, build_factory
 from dale.train.adding import Adding
@@ -69,6 +69,8 @@ class Recipe(Spec):
         collect: What is taken out of every trajectory beside its own members.
         epochs: The budget of each strategy, in passes over the training examples.
         minutes: What the whole run may take: cycles are shortened evenly to fit.
+        folds: Cross-validation: each strategy is trained once for each fold of the
+            training examples, on the others.
         batch: Largest number of examples in an update.
         optimizer: The optimiser; its rate comes from the strategy.
         companions: Schedules of the optimiser's other settings, such as momentum, for
@@ -93,6 +95,7 @@ class Recipe(Spec):
     collect: tuple[COLLECTOR.annotation, ...] = ()  # type: ignore[valid-type]
     epochs: Annotated[int, Field(ge=1)]
     minutes: Annotated[float, Field(gt=0)] | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
     batch: Annotated[int, Field(ge=2)] = 128
     optimizer: OPTIMIZER.annotation = Field(default="sgd", validate_default=True)  # type: ignore[valid-type]
     companions: dict[str, DrivenSpec] = {}  # noqa: RUF012 - frozen by pydantic
@@ -123,21 +126,41 @@ class Recipe(Spec):
             RecipeError: A strategy or a collector does not fit into the budget.
         """
         self._check_guard()
-        budget, found = self.budget(examples), []
-        for index, spec in enumerate(self.strategies):
-            earlier = [s.name for s in self.strategies[:index]].count(spec.name)
-            make = STRATEGIES[spec.name].function
-            try:
-                made = make(budget, **settings(spec, "name"))
-            except ValueError as error:
-                raise RecipeError(f"strategies[{index}] {spec.name}: {error}") from None
-            found += [_numbered(item, earlier) for item in made]
-        for steps in {trajectory.steps for trajectory in found}:
+        found = []
+        for index in range(len(self.strategies)):
+            for fold in range(1, 1 + (self.folds or 1)):
+                budget = self.budget(self.seen(examples, fold))
+                made = self._made(index, budget)
+                found += made if self.folds is None else [_of(t, fold) for t in made]
+        return found
+
+    def _made(self, index: int, budget: Budget) -> list[Trajectory]:
+        """What a strategy makes of a budget."""
+        spec = self.strategies[index]
+        earlier = [s.name for s in self.strategies[:index]].count(spec.name)
+        make = STRATEGIES[spec.name].function
+        try:
+            made = make(budget, **settings(spec, "name"))
+        except ValueError as error:
+            raise RecipeError(f"strategies[{index}] {spec.name}: {error}") from None
+        for steps in {trajectory.steps for trajectory in made}:
             name = self.optimizer.name
             build_companions(self.companions, name, steps, budget.per_epoch)
             self.layer_rule(steps, budget.per_epoch)
         adding = Adding(self.collect, budget.per_epoch)
-        return [adding.to(trajectory) for trajectory in found]
+        return [adding.to(_numbered(trajectory, earlier)) for trajectory in made]
+
+    def seen(self, examples: int, fold: int = 1) -> int:
+        """The training examples that a trajectory sees: all but those of its fold.
+
+        Raises:
+            RecipeError: There are more folds than examples.
+        """
+        if self.folds is None:
+            return examples
+        if self.folds > examples:
+            raise RecipeError(f"folds: {self.folds} of {examples} training examples")
+        return examples - fold_size(examples, self.folds, fold - 1)
 
     def layer_rule(self, steps: int, per_epoch: int) -> Rule | None:
         """What the rates of layers follow in a trajectory of so many steps.
@@ -248,6 +271,11 @@ def _numbered(trajectory: Trajectory, earlier: int) -> Trajectory:
         name=trajectory.name + suffix,
         group=trajectory.group + suffix,
     )
+
+
+def _of(trajectory: Trajectory, fold: int) -> Trajectory:
+    """The trajectory that does not see a fold; its seed and its group stay."""
+    return replace(trajectory, name=f"{trajectory.name}-f{fold}", fold=fold)
 
 
 class _Loader(yaml.SafeLoader):

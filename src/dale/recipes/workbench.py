@@ -28,6 +28,7 @@ from dale.train import (
     train,
 )
 from dale.train.specs import settings
+from dale.train.trackers import openers
 
 PROBE = "train-probe"
 """Name of the training examples kept aside to see the gap: as many as validation."""
@@ -214,6 +215,7 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     parsed.trajectories(len(loaded.splits["train"]))
     if parsed.folds is not None:
         folds_of(parsed, loaded)
+    openers(parsed.trackers)
     build_optimizer(parsed, build_model(parsed, loaded, parsed.seed))
 
     def create() -> Run:

@@ -43,6 +43,7 @@ from dale.train.recipe import read_recipe as read_recipe
 from dale.train.rehearsal import Rehearsal as Rehearsal
 from dale.train.schema import recipe_schema as recipe_schema
 from dale.train.strategies import STRATEGIES as STRATEGIES
+from dale.train.trackers import TRACKERS as TRACKERS
 from dale.train.trajectory import Budget as Budget
 from dale.train.trajectory import Trajectory as Trajectory
 from dale.train.trajectory import bootstrap_rows as bootstrap_rows
@@ -52,6 +53,7 @@ __all__ = [
     "LAYERS",
     "OPTIMIZERS",
     "STRATEGIES",
+    "TRACKERS",
     "AverageCollector",
     "Batches",
     "BestCollector",

@@ -28,6 +28,7 @@ from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe
 from dale.train.seams import Seams
 from dale.train.specs import settings
+from dale.train.trackers import Mirror, flattened, mirrored, openers
 from dale.train.trajectory import Trajectory
 
 Hang = Callable[[Trajectory, nn.Module, Optimizer], Seams]
@@ -114,7 +115,10 @@ def train(
     team.lead(lambda: run.pin(inputs))
     examples = len(data.splits["train"])
     trajectories = recipe.trajectories(examples)
-    with torch.random.fork_rng(), _threads(recipe.engine.threads):
+    mirror = team.lead(lambda: _mirror(run, recipe, watcher))
+    if mirror is not None:
+        watcher = replace(watcher, record=mirror.send)
+    with torch.random.fork_rng(), _threads(recipe.engine.threads), mirrored(mirror):
         steps = [trajectory.steps for trajectory in trajectories]
         spent, limit = 0.0, None
         for index, trajectory in enumerate(trajectories):
@@ -133,6 +137,14 @@ def train(
     team.most(0)  # nobody leaves before the first process has written everything
     groups = {group for trajectory in trajectories for group in trajectory.groups()}
     return [m for m in run.population if m.group in groups and not m.parents]
+
+
+def _mirror(run: Run, recipe: Recipe, watcher: Watcher) -> Mirror | None:
+    """What sends the log to the recipe's trackers, if it has any."""
+    if not recipe.trackers:
+        return None
+    config = flattened(recipe.model_dump(mode="json"))
+    return Mirror(run, openers(recipe.trackers), config, watcher.warn)
 
 
 def _fingerprints(data: Data) -> dict[str, str]:

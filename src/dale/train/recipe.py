@@ -33,6 +33,7 @@ from dale.train.specs import (
     spec_family,
 )
 from dale.train.strategies import STRATEGIES
+from dale.train.trackers import TRACKERS
 from dale.train.trajectory import Budget, Trajectory
 
 VERSION = 1
@@ -53,6 +54,7 @@ STRATEGY = spec_family(
 COLLECTOR = spec_family(
     {n: r.function for n, r in COLLECTORS.items()}, "name", {"span"}
 )
+TRACKER = spec_family({n: r.function for n, r in TRACKERS.items()}, "name", {"place"})
 LAYER = spec_family({n: r.function for n, r in LAYERS.items()}, "name")
 AugmentSpec = signature_spec("augment", augmentation)
 
@@ -81,6 +83,7 @@ class Recipe(Spec):
         guard: Watches for over-fitting after each epoch, and may stop.
         soft_threshold: Factor λ of ``‖w‖₁``, as a proximal step after each update.
         label_smoothing: Share of the target spread evenly over all classes.
+        trackers: Where the figures of the log are sent too.
         engine: Device and precision.
         checkpoint_seconds: Least time between two saved states.
     """
@@ -105,6 +108,7 @@ class Recipe(Spec):
     guard: GuardSpec | None = None
     soft_threshold: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    trackers: tuple[TRACKER.annotation, ...] = ()  # type: ignore[valid-type]
     engine: EngineSpec = EngineSpec()
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
 
@@ -304,6 +308,7 @@ _ANATOMY = Anatomy(
         "collect": COLLECTOR,
         "schedule": SCHEDULE,
         "layers": LAYER,
+        "trackers": TRACKER,
     },
     {
         "engine": EngineSpec,

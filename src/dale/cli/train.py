@@ -82,10 +82,10 @@ def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
 
     recipe = bench.recipe
     trajectories = recipe.trajectories(len(bench.data.splits["train"]))
-    total = sum(trajectory.steps for trajectory in trajectories)
+    steps = {trajectory.name: trajectory.steps for trajectory in trajectories}
     how = f"; go on with: dale train --resume {quote(str(bench.run.folder))}"
     try:
-        with stopping() as stop, watching(total, stop, quiet) as watcher:
+        with stopping() as stop, watching(steps, stop, quiet) as watcher:
             return bench.train(watcher)
     except Interrupted as stopped:
         raise Interrupted(f"{stopped}{how}") from None

@@ -22,7 +22,13 @@ def said(monkeypatch):
 
     def console(terminal):
         text = io.StringIO()
-        made = Console(file=text, force_terminal=terminal, width=140, color_system=None)
+        made = Console(
+            file=text,
+            force_terminal=terminal,
+            width=140,
+            color_system=None,
+            _environ={"TERM": "xterm"},
+        )
         monkeypatch.setattr(watching, "err", made)
         return text
 

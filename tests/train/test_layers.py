@@ -338,7 +338,14 @@ def test_every_row_is_tested_and_says_what_it_is():
         ("layers: {name: signal, every: 0}", "every must be at least 1 update"),
         ("layers: {name: signal, every: 5, threshold: -1}", "at least 0, got -1"),
         ("layers: {name: signal, every: 5 weeks}", "'5 weeks' is not a length"),
-        ("layers: equalised\noptimizer: adam", "of adam have one size already"),
+        (
+            "layers: {name: equalised, pilot: 13}",
+            "would measure over 13 updates, and a trajectory has 12",
+        ),
+        (
+            "layers: {name: equalised, pilot: 2}\noptimizer: adam",
+            "of adam have one size already",
+        ),
         ("layers: discriminative\noptimizer: lbfgs", "lbfgs takes one rate for all"),
         (
             "layers: {name: signal, every: 5}\noptimizer: adam",

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from dale.errors import CorruptError, InputError, Interrupted, RecipeError
-from dale.recipes import Workbench, start
+from dale.recipes import Workbench, start, verify
 from dale.train import TRACKERS, Watcher
 from dale.train.recipe import parse_recipe
 from dale.train.trackers import Mirror
@@ -253,8 +253,9 @@ def test_what_was_sent_is_sealed(tmp_path):
     bench.train()
     path = tmp_path / "run" / "trackers" / "csv.json"
     path.write_text(path.read_text().replace("8", "9", 1))
-    with pytest.raises(CorruptError, match=r"csv\.json was altered"):
+    with pytest.raises(CorruptError, match=r"csv\.json was altered.*; delete this"):
         Mirror(bench.run, {"csv": lambda place: None}, {}, print)
+    assert any("csv.json was altered" in line for line in verify(bench.run).problems)
 
 
 def test_a_tracker_named_twice_gets_a_number(tmp_path, fake):

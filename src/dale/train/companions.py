@@ -16,7 +16,10 @@ from dale.train.specs import build_schedule
 RATE = "rate"
 """The one setting that multiplies: a factor of the learning rate."""
 
-_RANGES = {"momentum": 1.0, "weight_decay": inf, "damping": inf, RATE: inf}
+_RANGES = {
+    **dict.fromkeys(("momentum", "beta2"), 1.0),
+    **dict.fromkeys(("weight_decay", "damping", "eps", RATE), inf),
+}
 """What each setting must stay below; none may be negative."""
 
 Driven = Schedule | Mapping[str, Schedule]
@@ -110,6 +113,8 @@ def before_each_step(
                 group["lr"] *= value
             elif name == "momentum" and "betas" in group:
                 group["betas"] = (value, group["betas"][1])
+            elif name == "beta2":
+                group["betas"] = (group["betas"][0], value)
             else:
                 group[name] = value
 

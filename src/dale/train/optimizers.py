@@ -137,13 +137,23 @@ class OptimizerRow:
     scaled: bool = False
 
 
+_ADAM = ("momentum", "beta2", "weight_decay", "eps")
+
 OPTIMIZERS: Mapping[str, OptimizerRow] = {
     "sgd": OptimizerRow(sgd, 0.1, "Robbins and Monro 1951; Polyak 1964"),
     "adam": OptimizerRow(
-        adam, 1e-3, "Kingma and Ba 2015, arXiv 1412.6980", scaled=True
+        adam,
+        1e-3,
+        "Kingma and Ba 2015, arXiv 1412.6980",
+        knobs=_ADAM,
+        scaled=True,
     ),
     "adamw": OptimizerRow(
-        adamw, 1e-3, "Loshchilov and Hutter 2019, arXiv 1711.05101", scaled=True
+        adamw,
+        1e-3,
+        "Loshchilov and Hutter 2019, arXiv 1711.05101",
+        knobs=_ADAM,
+        scaled=True,
     ),
     "lbfgs": OptimizerRow(
         lbfgs,

@@ -163,7 +163,10 @@ class Recipe(Spec):
         if self.folds is None:
             return examples
         if self.folds > examples:
-            raise RecipeError(f"folds: {self.folds} of {examples} training examples")
+            raise RecipeError(
+                f"folds: {self.folds} of {examples} training examples; expected at "
+                "most one for each"
+            )
         return examples - fold_size(examples, self.folds, fold - 1)
 
     def layer_rule(self, steps: int, per_epoch: int) -> Rule | None:
@@ -186,11 +189,18 @@ class Recipe(Spec):
         if row.decays and not given[0] and "weight_decay" not in given[1]:
             raise RecipeError(f"{where}: {name} has no weight_decay to hold against")
         try:
-            return row.function(
+            rule = row.function(
                 **lengths_of(self.layers, row.function, steps, per_epoch)
             )
         except ValueError as error:
             raise RecipeError(f"{where}: {error}") from None
+        window = rule.window(0)
+        if window is not None and window[1] > steps:
+            raise RecipeError(
+                f"{where}: would measure over {window[1]} updates, and a trajectory "
+                f"has {steps}"
+            )
+        return rule
 
     def _check_guard(self) -> None:
         """Refuse a guard that has no average to look at."""

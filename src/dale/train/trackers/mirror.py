@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dale.errors import InputError
+from dale.errors import CorruptError, InputError
 from dale.factories import one_line
 from dale.store import Run, sealed
 from dale.train.trackers.adapters import Place, Tracker, numbers
@@ -53,7 +53,7 @@ class Mirror:
         self._warn, self._open = warn, []
         for word, opener in openers.items():
             path = run.folder / "trackers" / f"{word}.json"
-            known = sealed.read(path, "tracker") if path.exists() else {}
+            known = _known(path)
             try:
                 tracker = opener(Place(run, config, known.get("id")))
             except Exception as cause:
@@ -91,6 +91,16 @@ class Mirror:
                 f"tracker {opened.word} failed and gets nothing more (log.jsonl has "
                 f"everything): {one_line(cause)}"
             )
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """What is known of a tracker from before."""
+    try:
+        return sealed.read(path, "tracker") if path.exists() else {}
+    except CorruptError as error:
+        raise CorruptError(
+            f"{error}; delete this file to go on in a new run of the tracker"
+        ) from error
 
 
 @contextmanager

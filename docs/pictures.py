@@ -2,9 +2,9 @@
 
     python docs/pictures.py [RUN]
 
-``strategies.png`` shows the schedules that the strategies make; ``demo.png`` what a
-run of ``dale demo`` found. Both are written to ``docs/_static``. RUN is the run folder,
-by default ``runs/demo``; it is only read.
+``schedules.png`` shows every schedule, ``strategies.png`` those that the strategies
+make, and ``demo.png`` what a run of ``dale demo`` found. They are written to
+``docs/_static``. RUN is the run folder, by default ``runs/demo``; it is only read.
 """
 
 import sys
@@ -19,7 +19,9 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from dale import schedules as shapes
 from dale.recipes import Workbench
+from dale.schedules import SCHEDULES, Schedule
 from dale.store import Run
 from dale.train import STRATEGIES, Budget, Trajectory
 
@@ -43,6 +45,77 @@ STYLE = {
     "legend.frameon": False,
     "savefig.dpi": 200,
 }
+
+
+STEPS = 200
+SHAPES: dict[str, dict[str, Any]] = {
+    "constant": {"value": 0.08},
+    "linear": {"first": 0.1, "last": 0.01},
+    "geometric": {"first": 0.1, "last": 0.001},
+    "step_decay": {"peak": 0.1, "every": 50, "factor": 0.4},
+    "milestones": {"peak": 0.1, "at": (100, 150), "factor": 0.1},
+    "exponential": {"peak": 0.1, "rate": 0.02},
+    "polynomial": {"peak": 0.1, "power": 2.0},
+    "inverse_sqrt": {"peak": 0.1, "warmup": 20},
+    "cosine": {"peak": 0.1},
+    "one_cycle": {"peak": 0.1},
+    "swa_tail": {"peak": 0.1, "tail": 0.03, "start": 150},
+    "clr": {"peak": 0.1, "up": 30, "floor": 0.01},
+    "cosine_restarts": {"peak": 0.1, "cycles": 4},
+    "triangular": {"peak": 0.1, "cycles": 4, "floor": 0.01},
+    "triangular2": {"peak": 0.1, "cycles": 4, "floor": 0.01},
+    "exp_range": {"peak": 0.1, "cycles": 4, "gamma": 0.993, "floor": 0.01},
+    "fge_triangle": {"peak": 0.1, "cycles": 4, "floor": 0.01},
+}
+"""Settings that show what each shape of the table does."""
+
+
+def schedules() -> None:
+    """Every shape of the table, and schedules made of schedules."""
+    assert set(SHAPES) == set(SCHEDULES), "a shape has no settings here"
+    drawn = {n: r.function(steps=STEPS, **SHAPES[n]) for n, r in SCHEDULES.items()}
+    made = _made()
+    rows = -(-(len(drawn) + len(made)) // 4)
+    figure, panels = plt.subplots(
+        rows, 4, figsize=(9, 1.6 * rows), sharex=True, sharey=True
+    )
+    for axes in panels.flat[len(drawn) + len(made) :]:
+        axes.set_visible(False)
+    found = [*((n, s, BLUE) for n, s in drawn.items())]
+    found += [(f"{n}(…)", s, INK) for n, s in made.items()]
+    for axes, (name, schedule, colour) in zip(panels.flat, found, strict=False):
+        _shape(axes, name, schedule, colour)
+    for axes in panels[-1]:
+        axes.set_xlabel("step")
+    figure.tight_layout()
+    figure.savefig(STATIC / "schedules.png", dpi=130)
+
+
+def _made() -> dict[str, Schedule]:
+    decay = shapes.cosine(0.1, steps=120, floor=0.03)
+    short = shapes.cosine_restarts(0.1, steps=100, cycles=2)
+    triangles = shapes.fge_triangle(peak=0.06, floor=0.005, steps=80, cycles=4)
+    return {
+        "warmup": shapes.warmup(shapes.cosine(0.1, steps=STEPS), steps=40),
+        "tail": shapes.tail(shapes.cosine(0.1, steps=140), value=0.04, steps=60),
+        "join": shapes.join(decay, triangles),
+        "repeat": shapes.repeat(shapes.linear(0.1, 0.01, steps=50), times=4),
+        "stretch": shapes.stretch(short, steps=STEPS),
+        "hold": shapes.hold(shapes.cosine(0.1, steps=10), every=20),
+        "scale": shapes.scale(short, factor=0.5),
+    }
+
+
+def _shape(axes: Axes, name: str, schedule: Schedule, colour: str) -> None:
+    values = schedule.values()
+    axes.plot(range(schedule.steps), values, color=colour, lw=1.4)
+    if schedule.ends:
+        last = [end - 1 for end in schedule.ends]
+        points = [values[step] for step in last]
+        axes.plot(last, points, "o", color=ORANGE, ms=4, clip_on=False, zorder=3)
+    axes.set_title(name, family="DejaVu Sans Mono", fontsize=9)
+    axes.set_ylim(0, 0.108)
+    axes.set_xticks((0, 100, 200))
 
 
 def strategies() -> None:
@@ -189,6 +262,7 @@ def _bare(axes: Axes) -> None:
 def main(arguments: Sequence[str]) -> None:
     STATIC.mkdir(exist_ok=True)
     with plt.rc_context(STYLE):
+        schedules()
         strategies()
         demo(Path(arguments[0] if arguments else "runs/demo"))
 

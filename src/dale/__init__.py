@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from dale.merge import uniform_soup as uniform_soup
     from dale.predict import infer as infer
     from dale.recipes import Workbench as Workbench
+    from dale.recipes import cross_validate as cross_validate
     from dale.recipes import evaluate as evaluate
     from dale.recipes import fuse as fuse
+    from dale.recipes import out_of_fold as out_of_fold
     from dale.recipes import pool as pool
     from dale.recipes import start as start
     from dale.schedules import SCHEDULES as SCHEDULES
@@ -39,8 +41,10 @@ if TYPE_CHECKING:
     from dale.schedules.torch_scheduler import CosineRestarts as CosineRestarts
     from dale.schedules.torch_scheduler import Scheduled as Scheduled
     from dale.store import Run as Run
+    from dale.train import Layerwise as Layerwise
     from dale.train import Recipe as Recipe
     from dale.train import Snapshots as Snapshots
+    from dale.train import layer_groups as layer_groups
     from dale.train import load_recipe as load_recipe
 
 __version__ = "0.1.0"
@@ -55,6 +59,7 @@ HOMES = {
     "Ensemble": "dale.ensemble",
     "InputError": "dale.errors",
     "Interrupted": "dale.errors",
+    "Layerwise": "dale.train",
     "LeakageError": "dale.errors",
     "LockedError": "dale.errors",
     "ModelError": "dale.errors",
@@ -74,12 +79,15 @@ HOMES = {
     "anneal": "dale.annealing",
     "average": "dale.merge",
     "cosine_restarts": "dale.schedules",
+    "cross_validate": "dale.recipes",
     "evaluate": "dale.recipes",
     "fit_temperature": "dale.calibrate",
     "fuse": "dale.recipes",
     "greedy_soup": "dale.merge",
     "infer": "dale.predict",
+    "layer_groups": "dale.train",
     "load_recipe": "dale.train",
+    "out_of_fold": "dale.recipes",
     "pool": "dale.recipes",
     "start": "dale.recipes",
     "uniform_soup": "dale.merge",
@@ -97,6 +105,7 @@ __all__ = [
     "Ensemble",
     "InputError",
     "Interrupted",
+    "Layerwise",
     "LeakageError",
     "LockedError",
     "ModelError",
@@ -116,13 +125,16 @@ __all__ = [
     "anneal",
     "average",
     "cosine_restarts",
+    "cross_validate",
     "evaluate",
     "fit_temperature",
     "fuse",
     "greedy_soup",
     "infer",
+    "layer_groups",
     "load_recipe",
     "metrics",
+    "out_of_fold",
     "pool",
     "start",
     "uniform_soup",

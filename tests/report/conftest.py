@@ -67,6 +67,9 @@ def training(trajectory):
             "val_ece": 0.1 / epoch,
             "val_logit_norm": 5.0 * epoch,
             "rate": 0.1,
+            "rates": {"stem": 0.0, "head": 0.1 / epoch},
+            "ratios": {"stem": 0.01 * epoch, "head": None},
+            "frozen": {"stem": 20},
         }
         for epoch in (1, 2)
     ]
@@ -107,6 +110,26 @@ def judged():
             }
         ],
         "reliability": [{"name": "ensemble", "before": bins(0.1), "after": bins()}],
+        "cross_validation": {
+            "folds": 2,
+            "fitted_on": "val",
+            "rows": [
+                {
+                    "name": name,
+                    "group": "snapshot",
+                    "kind": "single",
+                    "networks": 1,
+                    **{f"{key}{sd}": 0.1 for key in DRIFTED for sd in ("", "_sd")},
+                    "error": error,
+                    "error_sd": 0.01,
+                    "by_fold": [
+                        {"fold": 1, "error": error - 0.01, "n": 50},
+                        {"fold": 2, "error": error + 0.01, "n": 50},
+                    ],
+                }
+                for name, error in (("last", 0.1), ("ensemble", 0.08))
+            ],
+        },
         "ergodicity": {
             "split": "test",
             "independent": {"group": "independent", "by_size": [0.5, 0.4, 0.35]},

@@ -108,7 +108,7 @@ def test_the_page_works_in_a_browser(document, browse):
     assert found.keys() == FRAMES.keys()
     for report in found.values():
         assert report["faults"] == []
-        assert report["drawn"] == 20
+        assert report["drawn"] == len(report["widths"]) > 15
         assert report["marks"] > 20
         assert report["content"] <= report["width"]
         assert all(plot <= room for room, plot in report["widths"])

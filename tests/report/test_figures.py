@@ -6,7 +6,8 @@ import pytest
 
 from dale.report.figures import axis, layout, line
 from dale.report.figures_judging import disagreement, pairs, reliability
-from dale.report.figures_training import curves, has, schedule
+from dale.report.figures_training import curves, has, layers, schedule
+from dale.report.sections_folds import errors
 
 INKS = {"snapshot": "#000001", "single": "#000002"}
 
@@ -21,6 +22,9 @@ def test_every_figure_is_plain_json_on_a_clear_ground(document):
         schedule(document["schedules"], INKS),
         curves(log, members, "loss", INKS),
         curves(log, members, "error", INKS),
+        layers(log, "rates"),
+        layers(log, "ratios"),
+        errors(document["cross_validation"]["rows"]),
         disagreement(document["disagreement"][0], 0.1),
         reliability(document["reliability"][0]["before"], "ensemble"),
     ]
@@ -30,6 +34,25 @@ def test_every_figure_is_plain_json_on_a_clear_ground(document):
         assert frame["paper_bgcolor"] == frame["plot_bgcolor"] == "rgba(0,0,0,0)"
         assert frame["autosize"] is True
         assert "width" not in frame
+
+
+def test_layers_are_strips_in_powers_of_ten(document):
+    rows = [row for row in document["log"] if row["trajectory"] == "snapshot"]
+    strips, crosses = layers(rows, "rates")["data"]
+    assert strips["y"] == ["stem", "head"]
+    assert strips["x"] == [40, 80]
+    assert strips["z"] == [[None, None], pytest.approx([-1, -1.30103], abs=1e-5)]
+    assert strips["customdata"][1] == [0.1, 0.05]
+    assert (crosses["x"], crosses["y"]) == ([20.0], ["stem"])
+    assert layers(rows, "ratios")["data"][0]["customdata"][1] == [None, None]
+
+
+def test_each_fold_is_a_point_and_the_mean_a_stroke(document):
+    made = errors(document["cross_validation"]["rows"])
+    assert [trace["name"] for trace in made["data"]] == ["last", "ensemble", "mean"]
+    assert made["data"][0]["x"] == pytest.approx([9, 11])
+    assert made["data"][0]["customdata"] == [1, 2]
+    assert made["data"][2]["x"] == pytest.approx([10, 8])
 
 
 def test_ends_are_marked_at_the_rate_of_the_last_update(document):

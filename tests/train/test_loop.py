@@ -151,10 +151,17 @@ def test_statistics_of_an_average_are_those_of_the_training_examples(tmp_path):
         torch.testing.assert_close(weights[name], expected[name], rtol=2e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "augmented", "adamw", "clipped"])
+PARTS = "engine: {precision: bf16, accumulate: 3, clip: 0.5}"
+RESUMED = {
+    **{name: CASES[name] for name in ("bfloat16", "augmented", "adamw", "clipped")},
+    "bfloat16 in microbatches, clipped": (CONVNET, STRATEGY["swa"], PARTS),
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
 @pytest.mark.parametrize("after", [4, 11])
 def test_stopped_and_resumed_gives_the_same_bytes(name, after, tmp_path):
-    text = recipe(*CASES[name])
+    text = recipe(*RESUMED[name])
     whole = start(text, tmp_path / "whole")
     whole.train()
     bench = start(text, tmp_path / "stopped")

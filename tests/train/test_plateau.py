@@ -91,7 +91,8 @@ def test_every_setting_follows_its_schedule(name):
         follow(step)
         (group,) = optimizer.param_groups
         for knob in row.knobs:
-            value = group["betas"][0] if knob not in group else group[knob]
+            place = {"momentum": 0, "beta2": 1}.get(knob)
+            value = group[knob] if knob in group else group["betas"][place]
             assert value == schedules[knob](step)
         if row.needs == "gradient":
             parameter.grad = torch.ones(2)

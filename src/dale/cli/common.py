@@ -197,6 +197,37 @@ def results_table(rows: Sequence[Mapping[str, Any]], split: str, fitted: str) ->
             out.print(f"{row['name']}: {row['note']}")
 
 
+def folds_table(found: Mapping[str, Any]) -> None:
+    """Print what a cross-validation found, the best of each column marked."""
+    rows = found["rows"]
+    shown = [("error", percent), ("nll", number), ("ece", percent)]
+    shown += [("nll_calibrated", number), ("ece_calibrated", percent)]
+    cells = [
+        [
+            row["name"],
+            str(row["networks"]),
+            *(f"{show(row[key])} ± {show(row[f'{key}_sd'])}" for key, show in shown),
+        ]
+        for row in rows
+    ]
+    best = [
+        (min(range(len(rows)), key=lambda r: rows[r][key]), index)
+        for index, (key, _) in enumerate(shown, start=2)
+        if len(rows) > 1
+    ]
+    columns = [
+        "",
+        "networks",
+        "error %",
+        "NLL",
+        "ECE %",
+        "NLL after T",
+        "ECE % after T",
+    ]
+    title = f"{found['folds']} folds held out in turn; mean ± standard deviation"
+    table(f"{title}; T fitted on {found['fitted_on']}", columns, cells, best)
+
+
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C (or a polite kill) into a request to stop.

@@ -12,6 +12,7 @@ from dale.cli.common import (
     JSON,
     RUN_OR_LOGITS,
     err,
+    folds_table,
     number,
     out,
     percent,
@@ -55,17 +56,21 @@ def evaluate(
         return
     given = {"--apply": apply, "--output": output}
     refuse_given(given, f"is for files of logits; {run} is no such file")
-    from dale.recipes import Workbench
+    from dale.recipes import Workbench, cross_validate
     from dale.recipes import evaluate as evaluated
     from dale.store import Run
 
     bench = Workbench(Run(run))
     found = evaluated(bench, fit=fit, score=split)
+    folds = None if bench.recipe.folds is None else cross_validate(bench, fit=fit)
     drifted = _drifted(bench, fit, split, quiet=json) if drift else None
     if json:
-        show_json(found if drifted is None else {**found, "drift": drifted})
+        more = {"cross_validation": folds, "drift": drifted}
+        show_json({**found, **{k: v for k, v in more.items() if v is not None}})
         return
     results_table(found["rows"], split, fit)
+    if folds is not None:
+        folds_table(folds)
     for entry in found["disagreement"]:
         out.print(
             f"{entry['group']}: members disagree on {100 * entry['mean']:.2f} % of "

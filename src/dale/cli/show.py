@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, out, show_json, table
+from dale.cli.common import JSON, folds_table, out, show_json, table
 
 
 @app.command()
@@ -47,10 +47,14 @@ def _show_run(folder: Path, json: bool) -> None:
 
     run = Run(folder)
     members = list(run.population)
+    folds = run.read_result("cross_validation")
     if json:
-        show_json({"run": str(folder), "members": [asdict(m) for m in members]})
+        found = {"run": str(folder), "members": [asdict(m) for m in members]}
+        show_json(found if folds is None else {**found, "cross_validation": folds})
         return
     members_table(members)
+    if folds is not None:
+        folds_table(folds)
     log = run.log()
     out.print(f"{len(log)} epochs in the log · recipe {run.recipe_digest[:12]}")
 

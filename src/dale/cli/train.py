@@ -64,7 +64,16 @@ def train(
                 f"{line['trajectory']} was stopped after epoch {line['epoch']}: the "
                 "average had stopped getting better"
             )
+    for trajectory, frozen in _frozen(bench).items():
+        said = ", ".join(f"{name} after step {step}" for name, step in frozen.items())
+        err.print(f"{trajectory}: frozen layers: {said}", soft_wrap=True)
     err.print(f"next: dale evaluate {quote(str(bench.run.folder))}", soft_wrap=True)
+
+
+def _frozen(bench: "Workbench") -> dict[str, dict[str, int]]:
+    """The layers of each trajectory that were frozen, and when."""
+    log = bench.run.log()
+    return {r["trajectory"]: r["frozen"] for r in log if r.get("frozen")}
 
 
 def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
@@ -73,10 +82,10 @@ def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
 
     recipe = bench.recipe
     trajectories = recipe.trajectories(len(bench.data.splits["train"]))
-    total = sum(trajectory.steps for trajectory in trajectories)
+    steps = {trajectory.name: trajectory.steps for trajectory in trajectories}
     how = f"; go on with: dale train --resume {quote(str(bench.run.folder))}"
     try:
-        with stopping() as stop, watching(total, stop, quiet) as watcher:
+        with stopping() as stop, watching(steps, stop, quiet) as watcher:
             return bench.train(watcher)
     except Interrupted as stopped:
         raise Interrupted(f"{stopped}{how}") from None

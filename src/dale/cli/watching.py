@@ -1,8 +1,10 @@
 """Progress while training: a bar on a terminal, a line now and then elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from itertools import accumulate
 
 from rich.progress import (
     BarColumn,
@@ -19,12 +21,12 @@ from dale.train import Watcher
 
 @contextmanager
 def watching(
-    total: int, stop: Callable[[], bool], quiet: bool = False
+    steps: Mapping[str, int], stop: Callable[[], bool], quiet: bool = False
 ) -> Iterator[Watcher]:
     """Show training progress on standard error.
 
     Args:
-        total: Updates of all trajectories.
+        steps: Updates of each trajectory, in the order they are trained.
         stop: Asked after each update.
         quiet: Show nothing.
 
@@ -32,12 +34,12 @@ def watching(
         What training tells.
     """
     if quiet:
-        yield Watcher(stop=stop)
+        yield Watcher(stop=stop, warn=_warn)
     elif err.is_terminal:
         with _bar() as bar:
-            yield _Bar(bar, total).watcher(stop)
+            yield _Bar(bar, steps).watcher(stop)
     else:
-        yield _Lines(total).watcher(stop)
+        yield _Lines(steps).watcher(stop)
 
 
 def _bar() -> Progress:
@@ -59,23 +61,23 @@ def facts(point: Point) -> str:
 
 
 class _Bar:
-    def __init__(self, bar: Progress, total: int) -> None:
-        self._bar, self._done, self._last = bar, 0, ("", 0)
+    def __init__(self, bar: Progress, steps: Mapping[str, int]) -> None:
+        self._bar, self._before, self._begun = bar, before(steps), False
+        total = sum(steps.values())
         self._task = bar.add_task("training", total=total, facts="")
 
     def watcher(self, stop: Callable[[], bool]) -> Watcher:
-        return Watcher(self._progress, self._member, stop)
+        return Watcher(self._progress, self._member, stop, warn=_warn)
 
     def _progress(self, point: Point) -> None:
-        name, step = self._last
-        if name != point.trajectory:
-            self._done, step = self._done + step, 0
-        self._last = (point.trajectory, point.step)
+        done = self._before[point.trajectory] + point.step
+        if not self._begun:
+            # what an earlier process did says nothing of the pace of this one
+            self._bar.reset(self._task, completed=done)
+            self._begun = True
+        words = facts(point)
         self._bar.update(
-            self._task,
-            completed=self._done + point.step,
-            description=point.trajectory,
-            facts=facts(point),
+            self._task, completed=done, description=point.trajectory, facts=words
         )
 
     def _member(self, member: Member) -> None:
@@ -83,23 +85,55 @@ class _Bar:
 
 
 class _Lines:
-    """A line for each member, and one every half minute."""
+    """A line for each member, and one every half minute with the time that is left."""
 
-    def __init__(self, total: int) -> None:
-        self._said = time.monotonic()
-        self._total = total
+    def __init__(
+        self, steps: Mapping[str, int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._before, self._total = before(steps), sum(steps.values())
+        self._clock, self._said = clock, clock()
+        self._first: tuple[int, float] | None = None
 
     def watcher(self, stop: Callable[[], bool]) -> Watcher:
-        return Watcher(self._progress, self._member, stop)
+        return Watcher(self._progress, self._member, stop, warn=_warn)
 
     def _progress(self, point: Point) -> None:
-        if time.monotonic() - self._said >= 30:
-            self._said = time.monotonic()
+        done, now = self._before[point.trajectory] + point.step, self._clock()
+        self._first = self._first or (done, now)
+        if now - self._said >= 30:
+            self._said = now
             step = f"step {point.step}/{point.steps}"
-            err.print(f"{point.trajectory}: {step} · {facts(point)}", soft_wrap=True)
+            words = (
+                f"{point.trajectory}: {step} · {facts(point)}{self._left(done, now)}"
+            )
+            err.print(words, soft_wrap=True)
+
+    def _left(self, done: int, now: float) -> str:
+        """The time to the end, at the pace since the first update that was told."""
+        assert self._first is not None
+        begun, at = self._first
+        if done <= begun:
+            return ""
+        seconds = round((self._total - done) * (now - at) / (done - begun))
+        return f" · {timedelta(seconds=seconds)} left"
 
     def _member(self, member: Member) -> None:
         err.print(member_line(member), soft_wrap=True)
+
+
+def before(steps: Mapping[str, int]) -> dict[str, int]:
+    """Updates of all trajectories before each.
+
+    Example:
+        >>> before({"nocycle": 40, "snapshot": 60})
+        {'nocycle': 0, 'snapshot': 40}
+    """
+    ends = accumulate(steps.values(), initial=0)
+    return dict(zip(steps, ends, strict=False))
+
+
+def _warn(words: str) -> None:
+    err.print(f"dale: {words}", style="yellow", soft_wrap=True)
 
 
 def member_line(member: Member) -> str:

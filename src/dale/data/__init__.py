@@ -15,6 +15,7 @@ from dale.data.data import SPLITS, Augment, Data, Split
 from dale.data.digits import digits
 from dale.data.drifted import Corrupted, corrupted
 from dale.data.factory import factory
+from dale.data.folds import fold_size, leave_out, make_folds
 from dale.data.idx import idx
 from dale.data.images import images
 from dale.data.logits import (
@@ -50,12 +51,15 @@ __all__ = [
     "corruption",
     "digits",
     "factory",
+    "fold_size",
     "from_arrays",
     "hold_out_classes",
     "idx",
     "images",
     "is_logits_file",
+    "leave_out",
     "load",
+    "make_folds",
     "make_splits",
     "npz",
     "read_logits",

@@ -10,6 +10,8 @@ from dale.recipes.evaluation import Predictor as Predictor
 from dale.recipes.evaluation import evaluate as evaluate
 from dale.recipes.evaluation import judge as judge
 from dale.recipes.evaluation import predictors as predictors
+from dale.recipes.folding import cross_validate as cross_validate
+from dale.recipes.folding import out_of_fold as out_of_fold
 from dale.recipes.fusion import fuse as fuse
 from dale.recipes.logits import calibrate_logits as calibrate_logits
 from dale.recipes.logits import calibrated_logits as calibrated_logits
@@ -43,6 +45,7 @@ __all__ = [
     "calibrate_logits",
     "calibrated_logits",
     "compare_averages",
+    "cross_validate",
     "diagnose",
     "drift",
     "evaluate",
@@ -52,6 +55,7 @@ __all__ = [
     "fuse",
     "judge",
     "load_data",
+    "out_of_fold",
     "plan",
     "pool",
     "predictors",

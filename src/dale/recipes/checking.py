@@ -10,7 +10,7 @@ from dale.errors import CorruptError, DaleError
 from dale.files import PARTIAL
 from dale.recipes.published import SCHEMA_NAME, schema_text
 from dale.recipes.workbench import Workbench
-from dale.store import Log, Run
+from dale.store import Log, Run, sealed
 from dale.train.checkpoint import load_state
 from dale.weights import load
 
@@ -62,6 +62,8 @@ def verify(run: Run) -> Checked:
         check(lambda: run.check_inputs({run.recipe_path.name: run.recipe_digest}))
     for path in sorted(run.folder.glob("results/*.json")):
         check(lambda path=path: run.read_result(path.stem))
+    for path in sorted(run.folder.glob("trackers/*.json")):
+        check(lambda path=path: sealed.read(path, "tracker"))
     for path in sorted(run.folder.glob("predictions/*/*.safetensors")):
         check(lambda path=path: load(path))
     if (run.folder / SCHEMA_NAME).exists():

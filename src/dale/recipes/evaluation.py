@@ -123,7 +123,9 @@ def predictors(
         if title not in titles:
             titles[title] = digest
             kind = "average" if mine[-1].how == "swa" else "single"
-            found.append(Predictor(title, group, kind, (mine[-1].label,)))
+            fold = mine[-1].details.get("fold")
+            note = "" if fold is None else f"trained without fold {fold}"
+            found.append(Predictor(title, group, kind, (mine[-1].label,), note=note))
         if len(mine) > 1:
             labels = tuple(m.label for m in mine)
             found.append(Predictor(pool_title + suffix, group, "ensemble", labels))

@@ -119,7 +119,7 @@ def plan(
         RecipeError: A strategy does not fit into the budget.
     """
     pilot, examples = fly(recipe, data), len(data.splits["train"])
-    per_epoch = recipe.budget(examples).per_epoch
+    per_epoch = recipe.budget(recipe.seen(examples)).per_epoch
     # an update with its share of the scoring after each epoch
     each = pilot.seconds + pilot.scoring * len(data.splits["val"]) / per_epoch
     if minutes is not None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dale import data as sources
-from dale.data import Data, Split
+from dale.data import Data, Split, leave_out
 from dale.errors import InputError, LeakageError, RecipeError, nearest
 from dale.files import write_text
 from dale.keys import key
@@ -23,10 +23,12 @@ from dale.train import (
     Watcher,
     build_model,
     build_optimizer,
+    folds_of,
     parse_recipe,
     train,
 )
 from dale.train.specs import settings
+from dale.train.trackers import openers
 
 PROBE = "train-probe"
 """Name of the training examples kept aside to see the gap: as many as validation."""
@@ -107,7 +109,7 @@ class Workbench:
     def split(self, name: str) -> Split:
         """A split by name; ``"train-probe"`` is a fixed part of the training one."""
         if name == PROBE:
-            train_split = self.data.splits["train"]
+            train_split = self._seen_last
             size = min(len(train_split), len(self.data.splits["val"]))
             generator = torch.Generator().manual_seed(key(self.recipe.seed, "probe"))
             order = torch.randperm(len(train_split), generator=generator)
@@ -121,6 +123,17 @@ class Workbench:
             # members trained on other splits could have seen these examples
             self.run.check_inputs({name: found.digest()})
         return found
+
+    @property
+    def _seen_last(self) -> Split:
+        """The training examples, without those of the last fold where there are folds.
+
+        They are what the last network was trained on.
+        """
+        if self.recipe.folds is None:
+            return self.data.splits["train"]
+        fold_N = folds_of(self.recipe, self.data)
+        return leave_out(self.data, fold_N, self.recipe.folds - 1)[0].splits["train"]
 
     def check_apart(self, fit: str, score: str) -> None:
         """Refuse to fit and to score on the same examples.
@@ -200,6 +213,9 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     parsed = parse_recipe(recipe, origin)
     loaded = load_data(parsed)
     parsed.trajectories(len(loaded.splits["train"]))
+    if parsed.folds is not None:
+        folds_of(parsed, loaded)
+    openers(parsed.trackers)
     build_optimizer(parsed, build_model(parsed, loaded, parsed.seed))
 
     def create() -> Run:

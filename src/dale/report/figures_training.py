@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from math import ceil, floor, log10
 from typing import Any
 
 from dale.report.figures import Figure, axis, figure, label, layout, line
@@ -126,6 +127,77 @@ def rates(found: Mapping) -> Figure:
         showlegend=True,
     )
     return figure(data, frame)
+
+
+def layers(rows: Sequence[Mapping], key: str) -> Figure:
+    """A strip for each layer: its rate, or its ratio, over the steps of a trajectory.
+
+    Args:
+        rows: The lines of the log of one trajectory that have it.
+        key: ``rates`` or ``ratios``.
+
+    Returns:
+        A plotly figure; the colours stand for powers of ten, and a strip is empty
+        where the value is 0 or has no end.
+    """
+    rows = [row for row in rows if finite(row.get("step")) is not None]
+    names = list(dict.fromkeys(name for row in rows for name in row[key]))
+    steps = [row["step"] for row in rows]
+    values = [[finite(row[key].get(name)) for row in rows] for name in names]
+    shown = [[log10(v) if v and v > 0 else None for v in line] for line in values]
+    title = {"rates": "rate", "ratios": "ratio"}[key]
+    found = [v for line in shown for v in line if v is not None] or [0.0]
+    marks = sorted({floor(min(found)), *_halves(min(found), max(found))})
+    data = [
+        {
+            "type": "heatmap",
+            "name": title,
+            "x": steps,
+            "y": [label(name) for name in names],
+            "z": shown,
+            "customdata": values,
+            "colorscale": "Viridis",
+            "xgap": 0,
+            "ygap": 2,
+            "hoverongaps": False,
+            "hovertemplate": f"layer %{{y}}<br>step %{{x}}<br>{title} "
+            "%{customdata:.3g}<extra></extra>",
+            "colorbar": {
+                "title": {"text": title, "side": "right"},
+                "tickvals": marks,
+                "ticktext": [f"{10**mark:.2g}" for mark in marks],
+                "thickness": 12,
+                "outlinewidth": 0,
+            },
+        },
+        _frozen(rows),
+    ]
+    frame = layout(
+        max(200, 110 + 22 * len(names)),
+        xaxis=axis("step"),
+        yaxis=axis(None, type="category", autorange="reversed", showgrid=False),
+    )
+    return figure(data, frame)
+
+
+def _frozen(rows: Sequence[Mapping]) -> dict[str, Any]:
+    """Crosses where layers were frozen."""
+    frozen = (rows[-1].get("frozen") or {}) if rows else {}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "frozen",
+        "x": finites(list(frozen.values())),
+        "y": [label(name) for name in frozen],
+        "marker": {"symbol": "x", "size": 9, "color": PALETTE[1]},
+        "hovertemplate": "layer %{y}<br>frozen after step %{x}<extra></extra>",
+        "showlegend": False,
+    }
+
+
+def _halves(low: float, high: float) -> list[float]:
+    """Powers of ten, in halves, that lie in an interval."""
+    return [half / 2 for half in range(ceil(2 * low), floor(2 * high) + 1)]
 
 
 def has(log: Sequence[Mapping], quantity: str) -> bool:

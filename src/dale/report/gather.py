@@ -81,6 +81,9 @@ def gather(
             "reliability": evaluation["reliability"],
             "risk_coverage": evaluation.get("risk_coverage"),
         }
+    folds = run.read_result("cross_validation")
+    if folds is not None:
+        document["cross_validation"] = folds
     drift = run.read_result("drift")
     if drift is not None:
         document["drift"] = drift

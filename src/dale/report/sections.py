@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from dale.report.html_tags import Html, join, tag
 from dale.report.sections_merging import soundness
+from dale.report.sections_folds import folds
 from dale.report.sections_plots import (
     Plots,
     curves,
     diagnosis,
     disagreement,
     ergodicity,
+    layers,
     rates,
     reliability,
     schedules,
@@ -44,9 +46,11 @@ class Section:
 
 SECTIONS = (
     Section("results", "Results", results),
+    Section("folds", "Cross-validation", folds),
     Section("schedules", "Learning rate", schedules),
     Section("range_test", "Range test", rates),
     Section("curves", "Training", curves),
+    Section("layers", "Layers", layers),
     Section("diagnosis", "Gradients and curvature", diagnosis),
     Section("disagreement", "Disagreement of members", disagreement),
     Section("ergodicity", "Time and ensemble averages", ergodicity),

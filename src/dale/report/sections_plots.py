@@ -135,6 +135,32 @@ def curves(document: Mapping, plots: Plots) -> Html | None:
     return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
 
 
+def layers(document: Mapping, plots: Plots) -> Html | None:
+    """Rates of layers, and their signal against their decay, over the steps."""
+    log, made = document.get("log") or (), []
+    seen: list[list] = []
+    for name in dict.fromkeys(row["trajectory"] for row in log):
+        rows = [row for row in log if row["trajectory"] == name and row.get("rates")]
+        drawn = [(row["rates"], row.get("ratios")) for row in rows]
+        if not rows or drawn in seen:
+            continue
+        seen.append(drawn)
+        for key, title in (("rates", "rate"), ("ratios", "signal against decay")):
+            mine = [row for row in rows if row.get(key)]
+            if mine:
+                caption = join(tag("b", name), f" · {title} by layer")
+                figure = figures_training.layers(mine, key)
+                shown = f"{title.capitalize()} of each layer of {name} against step"
+                made.append(place(plots, figure, shown, caption))
+    if not made:
+        return None
+    lede = (
+        "From the input, above, to the head, below, at the end of each epoch. "
+        "Crosses: layers that were frozen."
+    )
+    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
+
+
 def disagreement(document: Mapping, plots: Plots) -> Html | None:
     """One heat map per group of members."""
     rows = document.get("disagreement")

@@ -24,6 +24,9 @@ from dale.schedules.cyclic import cycle_ends as cycle_ends
 from dale.schedules.join import join as join
 from dale.schedules.join import tail as tail
 from dale.schedules.join import warmup as warmup
+from dale.schedules.layerwise import discriminative_rates as discriminative_rates
+from dale.schedules.layerwise import equalised_rates as equalised_rates
+from dale.schedules.layerwise import signal_ratios as signal_ratios
 from dale.schedules.schedule import Schedule as Schedule
 from dale.schedules.schedule import Steps as Steps
 from dale.schedules.shapes import constant as constant
@@ -56,6 +59,8 @@ __all__ = [
     "coupled_decay",
     "coupled_factor",
     "cycle_ends",
+    "discriminative_rates",
+    "equalised_rates",
     "exp_range",
     "exponential",
     "fge_triangle",
@@ -69,6 +74,7 @@ __all__ = [
     "polynomial",
     "repeat",
     "scale",
+    "signal_ratios",
     "step_decay",
     "stretch",
     "swa_tail",

@@ -16,6 +16,7 @@ from dale.store.population import Population
 
 _AGAIN = {
     "evaluation": "run: dale evaluate",
+    "cross_validation": "run: dale evaluate",
     "ensembles": "pool its ensembles again with: dale ensemble",
     "calibration": "run: dale calibrate",
 }

@@ -14,6 +14,7 @@ from dale.train.collect import TailCollector as TailCollector
 from dale.train.drive import build_augment as build_augment
 from dale.train.drive import build_model as build_model
 from dale.train.drive import build_optimizer as build_optimizer
+from dale.train.drive import folds_of as folds_of
 from dale.train.drive import train as train
 from dale.train.engine import Engine as Engine
 from dale.train.engine import EngineSpec as EngineSpec
@@ -21,6 +22,13 @@ from dale.train.guard import Guard as Guard
 from dale.train.guard import GuardSpec as GuardSpec
 from dale.train.keeper import Watcher as Watcher
 from dale.train.keeper import statistics_batches as statistics_batches
+from dale.train.layers import LAYERS as LAYERS
+from dale.train.layers import Layerwise as Layerwise
+from dale.train.layers import discriminative as discriminative
+from dale.train.layers import equalised as equalised
+from dale.train.layers import layer_groups as layer_groups
+from dale.train.layers import layers_of as layers_of
+from dale.train.layers import signal as signal
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
 from dale.train.outlets import Progress as Progress
 from dale.train.plateau import Plateau as Plateau
@@ -35,14 +43,17 @@ from dale.train.recipe import read_recipe as read_recipe
 from dale.train.rehearsal import Rehearsal as Rehearsal
 from dale.train.schema import recipe_schema as recipe_schema
 from dale.train.strategies import STRATEGIES as STRATEGIES
+from dale.train.trackers import TRACKERS as TRACKERS
 from dale.train.trajectory import Budget as Budget
 from dale.train.trajectory import Trajectory as Trajectory
 from dale.train.trajectory import bootstrap_rows as bootstrap_rows
 
 __all__ = [
     "COLLECTORS",
+    "LAYERS",
     "OPTIMIZERS",
     "STRATEGIES",
+    "TRACKERS",
     "AverageCollector",
     "Batches",
     "BestCollector",
@@ -53,6 +64,7 @@ __all__ = [
     "Gaussian",
     "Guard",
     "GuardSpec",
+    "Layerwise",
     "Plateau",
     "PlateauSpec",
     "Progress",
@@ -70,11 +82,17 @@ __all__ = [
     "build_augment",
     "build_model",
     "build_optimizer",
+    "discriminative",
+    "equalised",
+    "folds_of",
+    "layer_groups",
+    "layers_of",
     "load_recipe",
     "parse_recipe",
     "range_test",
     "read_recipe",
     "recipe_schema",
+    "signal",
     "soft_threshold",
     "statistics_batches",
     "train",

@@ -1,16 +1,16 @@
 """Trains every trajectory of a recipe into a run folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dale.data import Augment, Data, augmentation
+from dale.data import Augment, Data, augmentation, leave_out, make_folds
 from dale.errors import ModelError, RecipeError
 from dale.keys import key
 from dale.models import build, build_factory, check_output
@@ -20,6 +20,7 @@ from dale.train.engine import Engine
 from dale.train.follow import Follower
 from dale.train.guard import Guard
 from dale.train.keeper import Evaluate, RunKeeper, Watcher
+from dale.train.layers import Layerwise, parameter_groups
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.plateau import Plateau
@@ -27,6 +28,7 @@ from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe
 from dale.train.seams import Seams
 from dale.train.specs import settings
+from dale.train.trackers import Mirror, flattened, mirrored, openers
 from dale.train.trajectory import Trajectory
 
 Hang = Callable[[Trajectory, nn.Module, Optimizer], Seams]
@@ -61,8 +63,11 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     if row.needs == "graph" and (engine.compile or engine.clip is not None):
         key = "compile" if engine.compile else "clip"
         raise RecipeError(f"optimizer {name}: works without engine.{key} only")
+    fields = [list(f) for f in recipe.companions.values() if isinstance(f, Mapping)]
+    layers = None if recipe.layers is None else recipe.layers.patterns
+    groups = parameter_groups(model, layers, fields)
     try:
-        return row.function(model.parameters(), **given)
+        return row.function(groups, **given)
     except ValueError as error:
         raise RecipeError(f"optimizer {name}: {error}") from error
 
@@ -70,6 +75,12 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
 def build_augment(recipe: Recipe) -> Augment | None:
     """The recipe's augmentation, or None."""
     return None if recipe.augment is None else augmentation(**dict(recipe.augment))
+
+
+def folds_of(recipe: Recipe, data: Data) -> Tensor:
+    """The fold, from 0, of each training example of a recipe that has folds."""
+    assert recipe.folds is not None
+    return make_folds(data.splits["train"].targets_N, recipe.folds, recipe.seed)
 
 
 def train(
@@ -104,22 +115,36 @@ def train(
     team.lead(lambda: run.pin(inputs))
     examples = len(data.splits["train"])
     trajectories = recipe.trajectories(examples)
-    with torch.random.fork_rng(), _threads(recipe.engine.threads):
+    mirror = team.lead(lambda: _mirror(run, recipe, watcher))
+    if mirror is not None:
+        watcher = replace(watcher, record=mirror.send)
+    with torch.random.fork_rng(), _threads(recipe.engine.threads), mirrored(mirror):
         steps = [trajectory.steps for trajectory in trajectories]
         spent, limit = 0.0, None
         for index, trajectory in enumerate(trajectories):
             if recipe.minutes is not None:  # the same share for every update
                 left = max(60 * recipe.minutes - spent, 0.0)
                 limit = left * steps[index] / sum(steps[index:])
-            facts = run, recipe, data, trajectory, evaluate, watcher
+            mine = data
+            if trajectory.fold is not None:
+                mine, _ = leave_out(data, folds_of(recipe, data), trajectory.fold - 1)
+            facts = run, recipe, mine, trajectory, evaluate, watcher
             keeper = team.lead(partial(RunKeeper, *facts)) or Follower(run, trajectory)
             if not keeper.finished:
-                one = trajectory, recipe, data, keeper, watcher, seams, limit
+                one = trajectory, recipe, mine, keeper, watcher, seams, limit
                 keeper.finish(_train_one(*one))
             spent += keeper.seconds
     team.most(0)  # nobody leaves before the first process has written everything
     groups = {group for trajectory in trajectories for group in trajectory.groups()}
     return [m for m in run.population if m.group in groups and not m.parents]
+
+
+def _mirror(run: Run, recipe: Recipe, watcher: Watcher) -> Mirror | None:
+    """What sends the log to the recipe's trackers, if it has any."""
+    if not recipe.trackers:
+        return None
+    config = flattened(recipe.model_dump(mode="json"))
+    return Mirror(run, openers(recipe.trackers), config, watcher.warn)
 
 
 def _fingerprints(data: Data) -> dict[str, str]:
@@ -150,13 +175,21 @@ def _train_one(
     model = engine.place_model(made)
     optimizer = build_optimizer(recipe, model)
     hung, examples = seams(trajectory, model, optimizer), len(data.splits["train"])
+    span = trajectory.steps, recipe.budget(examples).per_epoch
     if recipe.companions:
-        name, per_epoch = recipe.optimizer.name, recipe.budget(examples).per_epoch
-        schedules = build_companions(
-            recipe.companions, name, trajectory.steps, per_epoch
-        )
-        follow = before_each_step(optimizer, schedules)
+        name = recipe.optimizer.name
+        schedules = build_companions(recipe.companions, name, *span)
+        follow = before_each_step(optimizer, schedules, model)
         hung = replace(hung, before_step=(follow, *hung.before_step))
+    rule = recipe.layer_rule(*span)
+    if rule is not None:
+        layers = Layerwise(optimizer, rule, engine.team.most)
+        hung = replace(
+            hung,
+            before_step=(*hung.before_step, layers.apply),
+            carried={**hung.carried, "layers": layers},
+            records=(*hung.records, layers.record),
+        )
     if recipe.soft_threshold:
         shrink = after_each_step(optimizer, recipe.soft_threshold)
         hung = replace(hung, after_step=(shrink, *hung.after_step))

@@ -38,11 +38,15 @@ class Watcher:
         progress: Called now and then with where training stands.
         member: Called with each member taken.
         stop: Asked after each update whether to stop.
+        record: Called with each line of the log.
+        warn: Called with what does not stop training.
     """
 
     progress: Callable[[Progress], None] = lambda progress: None
     member: Callable[[Member], None] = lambda member: None
     stop: Callable[[], bool] = lambda: False
+    record: Callable[[Mapping[str, Any]], None] = lambda record: None
+    warn: Callable[[str], None] = lambda words: None
 
 
 def statistics_batches(
@@ -140,6 +144,7 @@ class RunKeeper:
     def log(self, record: Mapping[str, Any]) -> None:
         """Add a line to the log."""
         self._log.add(record)
+        self._watcher.record(record)
 
     def score(self, model: nn.Module) -> Mapping[str, float]:
         """Scores on the validation split."""
@@ -211,7 +216,11 @@ class RunKeeper:
             cycle=index,
             seed=trajectory.seed,
             scores={f"val_{name}": value for name, value in scores.items()},
-            details={"trajectory": trajectory.name, **collector.details(index)},
+            details={
+                "trajectory": trajectory.name,
+                **({} if trajectory.fold is None else {"fold": trajectory.fold}),
+                **collector.details(index),
+            },
         )
         self._watcher.member(member)
 

@@ -264,6 +264,7 @@ class Loop:
             **(self.guard.record() if self.guard is not None else {}),
             **({} if self.seconds is None else {"examples": sums.examples}),
             **({"stopped": True} if self._stopped == step else {}),
+            **{n: v for said in self.seams.records for n, v in said().items()},
             **self._team_record(),
         }
 

@@ -126,6 +126,7 @@ class OptimizerRow:
         reference: Where it was published.
         needs: What it asks of an update.
         knobs: Settings that may follow a schedule beside the rate.
+        scaled: Its updates do not follow the size of the gradient.
     """
 
     function: Callable[..., Optimizer]
@@ -133,12 +134,27 @@ class OptimizerRow:
     reference: str
     needs: Needs = "gradient"
     knobs: tuple[str, ...] = ("momentum", "weight_decay")
+    scaled: bool = False
 
+
+_ADAM = ("momentum", "beta2", "weight_decay", "eps")
 
 OPTIMIZERS: Mapping[str, OptimizerRow] = {
     "sgd": OptimizerRow(sgd, 0.1, "Robbins and Monro 1951; Polyak 1964"),
-    "adam": OptimizerRow(adam, 1e-3, "Kingma and Ba 2015, arXiv 1412.6980"),
-    "adamw": OptimizerRow(adamw, 1e-3, "Loshchilov and Hutter 2019, arXiv 1711.05101"),
+    "adam": OptimizerRow(
+        adam,
+        1e-3,
+        "Kingma and Ba 2015, arXiv 1412.6980",
+        knobs=_ADAM,
+        scaled=True,
+    ),
+    "adamw": OptimizerRow(
+        adamw,
+        1e-3,
+        "Loshchilov and Hutter 2019, arXiv 1711.05101",
+        knobs=_ADAM,
+        scaled=True,
+    ),
     "lbfgs": OptimizerRow(
         lbfgs,
         1.0,

@@ -36,7 +36,8 @@ class Anatomy:
         root: The model of a whole recipe.
         families: Keys that hold a variant of a table.
         parts: Keys that hold one certain model.
-        mappings: Keys that hold a mapping from any words to a variant of a table.
+        mappings: Keys that hold a mapping from any words to a variant of a table, or
+            to another such mapping.
     """
 
     root: type[Spec]
@@ -63,7 +64,8 @@ class Anatomy:
                 continue
             path.append(part)
             if not isinstance(part, int):
-                above = self.mappings.get(str(path[-2])) if path[1:] else None
+                inside = [self.mappings.get(str(key)) for key in path[-3:-1]]
+                above = next((found for found in inside if found is not None), None)
                 family = above or self.families.get(part)
                 model = self.parts.get(part, model)
         return path, model, family

@@ -9,6 +9,7 @@ from dale.data import Data
 from dale.train.batches import Batches
 from dale.train.drive import build_augment, build_model, build_optimizer
 from dale.train.engine import Engine
+from dale.train.layers import Layerwise
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
 from dale.train.seams import classification
@@ -35,10 +36,12 @@ class Rehearsal:
     ) -> None:
         engine, split = Engine(recipe.engine), data.splits["train"]
         self.model = engine.place_model(build_model(recipe, data, recipe.seed))
-        call, self.optimizer = engine.prepare(
-            self.model, build_optimizer(recipe, self.model)
-        )
+        optimizer = build_optimizer(recipe, self.model)
         self._batches, self._seed = Batches(len(split), recipe.batch), recipe.seed
+        per_epoch = self._batches.per_epoch
+        rule = recipe.layer_rule(recipe.epochs * per_epoch, per_epoch)
+        self._layers = None if rule is None else Layerwise(optimizer, rule)
+        call, self.optimizer = engine.prepare(self.model, optimizer)
         self._order_N, self._ordered = torch.empty(0, dtype=torch.int64), -1
         self._updater = Updater(
             name="rehearsal",
@@ -70,7 +73,7 @@ class Rehearsal:
             self._ordered = epoch
             self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_scale", 1.0)
         start, end = self._batches.bounds(place)
         loss, _ = self._updater(self._order_N[start:end], step)
         return float(loss)

@@ -81,9 +81,12 @@ class Seams:
         after_step: Called with the number of updates done, after each update and
             before collectors see the weights.
         carried: What checkpoints must hold beside the model and the optimiser.
+        records: What the log line of an epoch says beside the loop's own; a function
+            of the state.
     """
 
     before_step: tuple[Callable[[int], None], ...] = ()
     objective: Objective | None = None
     after_step: tuple[Callable[[int], None], ...] = ()
     carried: Mapping[str, Carried] = field(default_factory=dict)
+    records: tuple[Callable[[], Mapping[str, Any]], ...] = ()

@@ -14,7 +14,15 @@ from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+)
 
 from dale.errors import RecipeError
 from dale.schedules import SCHEDULES, Schedule, Steps, join
@@ -188,6 +196,31 @@ class Piece(Spec):
 ScheduleSpec = SCHEDULE.annotation | tuple[Piece, ...]
 
 
+def _constant(value: Any) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {"name": "constant", "value": value} if number else value
+
+
+_Driver = Annotated[
+    ScheduleSpec,
+    BeforeValidator(_constant, json_schema_input_type=float | ScheduleSpec),
+]
+
+
+def _by_pattern(value: Any) -> str:
+    # pydantic adds the tag to the place of a problem: what is in brackets is left out
+    patterns = isinstance(value, dict) and "name" not in value
+    return "[patterns]" if patterns else "[schedule]"
+
+
+DrivenSpec = Annotated[
+    Annotated[_Driver, Tag("[schedule]")]
+    | Annotated[dict[str, _Driver], Tag("[patterns]")],
+    Discriminator(_by_pattern),
+]
+"""A schedule or a number; or one for each of some patterns."""
+
+
 def build_schedule(spec: Any, total: int, per_epoch: int) -> Schedule:
     """The schedule that a piece of a recipe describes.
 
@@ -205,12 +238,28 @@ def build_schedule(spec: Any, total: int, per_epoch: int) -> Schedule:
     if isinstance(spec, tuple):
         return _in_sequence(spec, total, per_epoch)
     function = SCHEDULES[spec.name].function
+    return function(steps=total, **lengths_of(spec, function, total, per_epoch))
+
+
+def lengths_of(
+    spec: BaseModel, function: Callable[..., Any], total: int, per_epoch: int
+) -> dict[str, Any]:
+    """The parameters of a piece of a recipe, with every length in steps.
+
+    Args:
+        spec: The piece, with its name.
+        function: Whose parameters they are.
+        total: Steps that shares are of.
+        per_epoch: Steps of one epoch.
+
+    Returns:
+        Keywords for the function.
+    """
     hints = get_type_hints(function, include_extras=True)
-    given = {
+    return {
         parameter: _in_steps(value, hints[parameter], total, per_epoch)
         for parameter, value in settings(spec, "name").items()
     }
-    return function(steps=total, **given)
 
 
 def _in_sequence(pieces: tuple[Piece, ...], total: int, per_epoch: int) -> Schedule:

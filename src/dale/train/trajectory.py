@@ -38,6 +38,7 @@ class Trajectory:
         collectors: Makes the collectors, afresh for each (re)start: the strategy's
             own, then those that the recipe adds.
         bootstrap: Whether it trains on rows drawn with replacement, see `rows`.
+        fold: The fold, from 1, that it does not see; None where there are none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Trajectory:
     schedule: Schedule
     collectors: Callable[[], tuple[Collector, ...]]
     bootstrap: bool = False
+    fold: int | None = None
 
     @property
     def steps(self) -> int:

@@ -148,11 +148,28 @@ def test_probabilities_of_any_width_are_recognised(dtype):
 
 def test_one_row_that_is_no_distribution_makes_them_logits():
     probs = torch.tensor([[0.2, 0.8], [0.5, 0.5]])
-    for other in ([0.5, 0.51], [1.5, -0.5], [2.0, 0.0]):
+    for other in ([0.5, 0.52], [1.5, -0.5], [2.0, 0.0]):
         check_logits(torch.cat([probs, torch.tensor([other])]))
-    check_logits(probs * 1.001)
+        check_logits(torch.cat([torch.tensor([other]), probs]))
+    check_logits(probs * 1.011)
     with pytest.raises(InputError, match="all 2 rows"):
-        check_logits(probs * 1.00005)
+        check_logits(probs * 1.009)
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        lambda probs: probs.half(),
+        lambda probs: probs.bfloat16(),
+        lambda probs: (1000 * probs).round() / 1000,
+    ],
+    ids=["float16", "bfloat16", "three digits"],
+)
+def test_rounded_probabilities_are_refused(narrow):
+    generator = torch.Generator().manual_seed(0)
+    probs = (3 * torch.randn(500, 10, generator=generator)).softmax(dim=1)
+    with pytest.raises(InputError, match="got probabilities"):
+        check_logits(narrow(probs))
 
 
 @pytest.mark.parametrize("name", CALIBRATORS)

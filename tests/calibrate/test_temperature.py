@@ -218,6 +218,29 @@ def test_large_problems_far_from_where_the_search_begins(temperature):
     assert found.value == pytest.approx(exact.value, rel=1e-5)
 
 
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 5.0])
+def test_two_reads_after_a_glance_give_every_digit(classes, temperature, monkeypatch):
+    problem = sampled(20_000, classes, 11, temperature=temperature)
+    reads, at = [], Slope.at
+
+    def counted(self, b):
+        reads.append(len(self._own_N))
+        return at(self, b)
+
+    monkeypatch.setattr(Slope, "at", counted)
+    fitted = fit_temperature(problem.logits_NC, problem.targets_N)
+    assert reads.count(20_000) <= 3  # two, or three after an unlucky glance
+    b = torch.tensor(1 / fitted.value, dtype=torch.float64, requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(
+        b * problem.logits_NC.double(), problem.targets_N
+    )
+    first = torch.autograd.grad(loss, b, create_graph=True)[0]
+    second = torch.autograd.grad(first, b)[0]
+    assert abs(float((first / second / b).detach())) < 1e-8  # what is missing of log T
+    assert fitted.nll_after == pytest.approx(float(loss.detach()), rel=1e-12)
+
+
 def test_large_problems_without_an_optimum():
     logits, _ = large()
     right = fit_temperature(logits, logits.argmax(dim=1))

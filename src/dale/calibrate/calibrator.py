@@ -14,6 +14,7 @@ from dale.errors import InputError
 from dale.metrics import check_shape, checked
 
 Header = dict[str, str | float | None]
+_SUMS = 1e-2  # what the sum of rounded probabilities may be off by
 
 
 class Calibrator(Protocol):
@@ -109,9 +110,10 @@ def fit_identity(logits_NC: Tensor, targets_N: Tensor) -> Identity:
 def check_logits(logits_NC: Tensor) -> None:
     """Refuse probabilities that were passed as logits.
 
-    They are recognised when *every* row is non-negative and sums to 1 within 1e-4;
-    a set of true logits has no reason to look like that. Softmax of probabilities is
-    nearly uniform, and a temperature fitted to them is meaningless.
+    They are recognised when *every* row is non-negative and sums to 1 within 1e-2,
+    as they do in half precision and after rounding to three digits; a set of true
+    logits has no reason to look like that. Softmax of probabilities is nearly
+    uniform, and a temperature fitted to them is meaningless.
 
     Args:
         logits_NC: Floating, shape (N, C), without NaN.
@@ -127,15 +129,20 @@ def check_logits(logits_NC: Tensor) -> None:
         dale.errors.InputError: logits_NC: expected logits, got probabilities (all 2 \
 rows are >= 0 and sum to 1); pass logits or log-probabilities (the log of these)
     """
-    if bool((logits_NC < 0).any()):
-        return
-    sums_N = logits_NC.sum(dim=1, dtype=torch.float64)
-    if bool(((sums_N - 1).abs() <= 1e-4).all()):
+    # one row that is no probability vector answers for all: most often the first
+    if _are_probabilities(logits_NC[:1]) and _are_probabilities(logits_NC):
         raise InputError(
             f"logits_NC: expected logits, got probabilities (all {len(logits_NC)} rows "
             "are >= 0 and sum to 1); pass logits or log-probabilities (the log of "
             "these)"
         )
+
+
+def _are_probabilities(logits_NC: Tensor) -> bool:
+    if bool((logits_NC < 0).any()):
+        return False
+    sums_N = logits_NC.sum(dim=1, dtype=torch.float64)
+    return bool(((sums_N - 1).abs() <= _SUMS).all())
 
 
 def checked_to_fit(logits_NC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,23 +5,23 @@ Shapes: N examples, C classes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import copysign, exp, expm1, inf, log
-from typing import Literal, NamedTuple, Self, cast
+from typing import Literal, Self, cast
 
 import torch
 from torch import Tensor
 
 from dale.calibrate.calibrator import Header, check_saved, checked_to_fit
 from dale.calibrate.slope import Slope
+from dale.calibrate.valley import lowest
 from dale.errors import InputError
 from dale.metrics import blocks, check_shape, nll
 
 _RANGE = 1e4  # b is sought within this factor of 1 / (scale of the logits)
-_TOLERANCE = 1e-10  # of log b
 _CLOSE = 1e-5  # a Newton step that is the last: it squares what is missing
-_CLOSE_FLOAT32 = 1e-4  # the same where the sums are in float32
-_SHARE = 16  # a problem is solved first on one in so many of its examples, ...
-_GLANCED = 2**12, 2**18  # ... on no fewer and no more logits than these
+_CLOSE_FLOAT32 = 3e-4  # the same where the sums are in float32
+_CLOSE_GLANCED = 1e-2  # the same where only a start is looked for
+_SHARE = 8  # a problem is solved first on one in so many of its examples, ...
+_GLANCED = 2**12, 2**20  # ... on no fewer and no more logits than these
 _FACTS = ("nll_before", "nll_after", "at_bound", "n")
 
 
@@ -125,7 +125,10 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     ``g(b) = mean_i (E_i[z] - z_iy)`` and the derivative of that
     ``mean_i Var_i[z] >= 0``, expectations under ``softmax(b z_i)``. The root of g is
     bracketed and found by Newton steps in log b; a step that leaves the bracket or
-    does not halve the one before is replaced by bisection, so it cannot diverge.
+    does not halve the one before is replaced by bisection, so it cannot diverge. The
+    last two points, each with its slope and curvature, give the end by inverse cubic
+    interpolation, whose error is of the order of the square of the product of the
+    last two steps.
 
     The range of T is a factor of 10^4 to either side of the *scale* of the logits
     (the median over examples of the distance between the largest logit and the next
@@ -170,7 +173,7 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     count = len(targets_N)
     rows = _glance(logits_NC)
     glanced_NC = logits_NC[rows]
-    scale = _gap(glanced_NC) or _gap(logits_NC)
+    scale = _gap(glanced_NC[::_SHARE]) or _gap(logits_NC)
     if scale == 0.0:  # every row is constant
         before = nll(logits_NC, targets_N)
         return Temperature(1.0, before, before, None, count)
@@ -181,59 +184,14 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Temperature:
     start = 1.0
     if len(rows) < count:
         part = Slope(glanced_NC, targets_N[rows], scale)
-        start = _minimiser(part, low, high, start).b
-    b, after, at_bound = _minimiser(whole, low, high, start)
+        start = lowest(part, low, high, start, _CLOSE_GLANCED).b
+    close = _CLOSE if whole.exact else _CLOSE_FLOAT32
+    b, after, at_bound = lowest(whole, low, high, start, close)
     value = scale / b
     # no example says how sure to be at most, or rounding alone: T = 1 lies in the range
     if at_bound == "low" or after > before:
         value, after = 1.0, before
     return Temperature(value, before, after, at_bound, count)
-
-
-class _Minimum(NamedTuple):
-    """Where the NLL is lowest, its value there, and the bound of T it is beyond."""
-
-    b: float
-    nll: float
-    at_bound: Literal["low", "high"] | None
-
-
-def _minimiser(slope: Slope, low: float, high: float, start: float) -> _Minimum:
-    """The lowest point of a convex function of b in [low, high].
-
-    Newton steps in log b from `start`. A step that leaves the bracket, or does not
-    halve the one before, is replaced by bisection; a bound is looked at only when a
-    step leads beyond it.
-    """
-    ends = log(low), log(high)
-    left, right = ends
-    unseen, at, last_step = set(ends), log(min(max(start, low), high)), inf
-    close = _CLOSE if slope.exact else _CLOSE_FLOAT32
-    while True:
-        b = exp(at)
-        here = slope.at(b)
-        unseen.discard(at)
-        if at == ends[0] and here.slope >= 0:
-            return _Minimum(low, here.nll, "high")  # the smallest b is the highest T
-        if at == ends[1] and here.slope <= 0:
-            return _Minimum(high, here.nll, "low")
-        if here.slope == 0.0 and here.curvature == 0.0:  # and so for every larger b
-            return _Minimum(high, here.nll, "low")
-        if here.slope == 0.0:
-            return _Minimum(b, here.nll, None)
-        left, right = (at, right) if here.slope < 0 else (left, at)
-        change = b * here.curvature  # of the slope, by log b
-        step = -here.slope / change if change > 0 else copysign(inf, -here.slope)
-        there = min(max(at + step, left), right)
-        newton = left < there < right and abs(step) <= 0.5 * abs(last_step)
-        if not newton and there not in unseen:
-            there = 0.5 * (left + right)
-        last_step = there - at
-        if abs(last_step) <= (close if newton else _TOLERANCE):
-            move = b * expm1(last_step)
-            rise = move * (here.slope + 0.5 * move * here.curvature)
-            return _Minimum(b + move, here.nll + rise, None)
-        at = there
 
 
 def _glance(logits_NC: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 _BLOCK = 2**18  # logits that are worked on at a time: they fit a core's cache
+_KEPT_BLOCK = 2**16  # the same where they are kept: less new memory to be filled
 _SMALL = 2**21  # logits up to which everything is in float64, and kept between passes
 _FEW = 32  # classes
 _TAME = 1e6  # distance from the maximum, in units of the scale, that float32 can hold
@@ -54,18 +55,21 @@ class Slope:
 
     def __init__(self, logits_NC: Tensor, targets_N: Tensor, scale: float) -> None:
         self._logits_NC, self._scale = logits_NC, scale
+        classes = logits_NC.shape[1]
         self._top_N1 = logits_NC.amax(dim=1, keepdim=True)
         own_N1 = logits_NC.gather(1, targets_N[:, None]).double()
         self._own_N = ((own_N1 - self._top_N1.double()) / scale)[:, 0]
+        self._scratch: Tensor | None = None
         self.exact = not self._allows_float32()
         small = logits_NC.numel() <= _SMALL
+        self._rows = max(1, min(_BLOCK, _KEPT_BLOCK if small else _BLOCK) // classes)
         self._kept = list(self._made_blocks()) if small else None
 
     def at(self, b: float) -> Along:
         """Value and derivatives at b."""
         nll = slope = curvature = 0.0
         for rows, z in self._blocks():
-            e = (z * b).exp_()
+            e = self._exp(z, b)
             zero = e.sum(dim=1).double()
             mean = e.mul_(z).sum(dim=1).double() / zero
             square = e.mul_(z).sum(dim=1).double() / zero
@@ -80,9 +84,15 @@ class Slope:
         """The value alone, at less than half of the cost."""
         total = 0.0
         for rows, z in self._blocks():
-            logs = (z * b).exp_().sum(dim=1).double().log()
+            logs = self._exp(z, b).sum(dim=1).double().log()
             total += float((logs - b * self._own_N[rows]).sum())
         return total / len(self._own_N)
+
+    def _exp(self, z: Tensor, b: float) -> Tensor:
+        """e^{bz}, in memory that is used again for the next block."""
+        if self._scratch is None or self._scratch.shape != z.shape:
+            self._scratch = torch.empty_like(z)
+        return torch.mul(z, b, out=self._scratch).exp_()
 
     def _blocks(self) -> Iterable[tuple[slice, Tensor]]:
         """Distances from the maximum over the scale, finite and at most 0."""
@@ -91,13 +101,13 @@ class Slope:
     def _made_blocks(self) -> Iterator[tuple[slice, Tensor]]:
         count, classes = self._logits_NC.shape
         wide = torch.float64 if self.exact else torch.float32
-        size = max(1, _BLOCK // classes)
-        for start in range(0, count, size):
-            rows = slice(start, start + size)
-            z = self._logits_NC[rows]
+        for start in range(0, count, self._rows):
+            rows = slice(start, start + self._rows)
+            z, top = self._logits_NC[rows], self._top_N1[rows].to(wide)
             if classes < _FEW:  # class by class in memory, sums over classes are faster
-                z = z.t().contiguous().t()
-            z = z.to(wide) - self._top_N1[rows].to(wide)
+                z = z.new_empty(z.shape[::-1], dtype=wide).copy_(z.t()).t().sub_(top)
+            else:
+                z = z - top if z.dtype == wide else z.to(wide).sub_(top)
             z = z.div_(self._scale)
             # -inf is a class of probability zero; below a number z e^{bz} is 0, not NaN
             yield rows, z.clamp_(min=_LOWEST) if self.exact else z

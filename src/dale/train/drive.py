@@ -10,11 +10,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from dale.data import Augment, Data, augmentation
-from dale.errors import ModelError, RecipeError
-from dale.keys import key
-from dale.models import build, build_factory, check_output
+from dale.data import Data
 from dale.store import Member, Run
+from dale.train.building import build_augment, build_model, build_optimizer
 from dale.train.companions import before_each_step, build_companions
 from dale.train.engine import Engine
 from dale.train.follow import Follower
@@ -26,50 +24,9 @@ from dale.train.plateau import Plateau
 from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe
 from dale.train.seams import Seams
-from dale.train.specs import settings
 from dale.train.trajectory import Trajectory
 
 Hang = Callable[[Trajectory, nn.Module, Optimizer], Seams]
-
-
-def build_model(recipe: Recipe, data: Data, seed: int) -> nn.Module:
-    """The recipe's model with the initial weights of a seed, its output checked."""
-    with torch.random.fork_rng():
-        torch.manual_seed(key(seed, "init"))
-        given, name = settings(recipe.model, "name"), recipe.model.name
-        if name == "factory":
-            model = build_factory(shape=data.shape, classes=data.classes, **given)
-        else:
-            model = build(name, data.shape, data.classes, **given)
-    check_output(model, data.shape, data.classes)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ModelError(f"model {name} has no parameter to train")
-    return model
-
-
-def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """The recipe's optimiser over a model's parameters.
-
-    Raises:
-        RecipeError: A setting is out of range, or the engine cannot give the optimiser
-            what it needs.
-    """
-    name, engine = recipe.optimizer.name, recipe.engine
-    row, given = OPTIMIZERS[name], settings(recipe.optimizer, "name")
-    if row.needs != "gradient" and engine.precision == "fp16":
-        raise RecipeError(f"optimizer {name}: scaled losses of fp16 will not do")
-    if row.needs == "graph" and (engine.compile or engine.clip is not None):
-        key = "compile" if engine.compile else "clip"
-        raise RecipeError(f"optimizer {name}: works without engine.{key} only")
-    try:
-        return row.function(model.parameters(), **given)
-    except ValueError as error:
-        raise RecipeError(f"optimizer {name}: {error}") from error
-
-
-def build_augment(recipe: Recipe) -> Augment | None:
-    """The recipe's augmentation, or None."""
-    return None if recipe.augment is None else augmentation(**dict(recipe.augment))
 
 
 def train(

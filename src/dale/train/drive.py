@@ -24,9 +24,15 @@ from dale.train.plateau import Plateau
 from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe
 from dale.train.seams import Seams
+from dale.train.stacked import parts
+from dale.train.stacked.together import Together
 from dale.train.trajectory import Trajectory
 
 Hang = Callable[[Trajectory, nn.Module, Optimizer], Seams]
+
+
+def _nothing(trajectory: Trajectory, model: nn.Module, optimizer: Optimizer) -> Seams:
+    return Seams()
 
 
 def train(
@@ -35,7 +41,7 @@ def train(
     data: Data,
     evaluate: Evaluate,
     watcher: Watcher | None = None,
-    seams: Hang = lambda trajectory, model, optimizer: Seams(),
+    seams: Hang = _nothing,
 ) -> list[Member]:
     """Train a run to its end, or go on with one that was stopped.
 
@@ -61,19 +67,26 @@ def train(
     team.lead(lambda: run.pin(inputs))
     examples = len(data.splits["train"])
     trajectories = recipe.trajectories(examples)
+    # what is hung into an update is made for one network
+    stacking = recipe.engine.stack != "never" and seams is _nothing
+    together = Together(run, recipe, data, evaluate, watcher, team.size)
     with torch.random.fork_rng(), _threads(recipe.engine.threads):
-        steps = [trajectory.steps for trajectory in trajectories]
-        spent, limit = 0.0, None
-        for index, trajectory in enumerate(trajectories):
-            if recipe.minutes is not None:  # the same share for every update
-                left = max(60 * recipe.minutes - spent, 0.0)
-                limit = left * steps[index] / sum(steps[index:])
-            facts = run, recipe, data, trajectory, evaluate, watcher
-            keeper = team.lead(partial(RunKeeper, *facts)) or Follower(run, trajectory)
-            if not keeper.finished:
-                one = trajectory, recipe, data, keeper, watcher, seams, limit
-                keeper.finish(_train_one(*one))
-            spent += keeper.seconds
+        spent, owed = 0.0, sum(trajectory.steps for trajectory in trajectories)
+        for part in parts(trajectories):
+            if stacking and len(part) > 1 and team.lead(partial(together.train, part)):
+                continue
+            for trajectory in part:
+                limit = None
+                if recipe.minutes is not None:  # the same share for every update
+                    left = max(60 * recipe.minutes - spent, 0.0)
+                    limit = left * trajectory.steps / owed
+                facts = run, recipe, data, trajectory, evaluate, watcher
+                made = team.lead(partial(RunKeeper, *facts))
+                keeper = made or Follower(run, trajectory)
+                if not keeper.finished:
+                    one = trajectory, recipe, data, keeper, watcher, seams, limit
+                    keeper.finish(_train_one(*one))
+                spent, owed = spent + keeper.seconds, owed - trajectory.steps
     team.most(0)  # nobody leaves before the first process has written everything
     groups = {group for trajectory in trajectories for group in trajectory.groups()}
     return [m for m in run.population if m.group in groups and not m.parents]

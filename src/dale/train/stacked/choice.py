@@ -1,0 +1,84 @@
+"""Which trajectories can be trained at once, and what was decided for them."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from dale.store import Run, sealed
+from dale.train.optimizers import OPTIMIZERS
+from dale.train.recipe import Recipe
+from dale.train.trajectory import Trajectory
+
+RECORD = "stacking.json"
+"""File in a run that says how members are trained: a resume does not choose again."""
+
+
+def parts(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
+    """Trajectories that could be trained at once: neighbours in one strategy.
+
+    Args:
+        trajectories: Of a recipe, in order.
+
+    Returns:
+        The same, in lists; many of them with one trajectory only.
+    """
+    return [list(part) for _, part in groupby(trajectories, lambda t: t.group)]
+
+
+def obstacle(recipe: Recipe, part: Sequence[Trajectory], processes: int = 1) -> str:
+    """Why members cannot be trained at once.
+
+    Args:
+        recipe: The recipe.
+        part: Their trajectories.
+        processes: That train together.
+
+    Returns:
+        The first reason, or nothing if there is none: the network itself may still
+        turn out to be one that `torch.func.vmap` cannot call.
+    """
+    engine, lengths = recipe.engine, {trajectory.steps for trajectory in part}
+    reasons = {
+        "there is one member only": len(part) < 2,
+        "their lengths differ": max(lengths) - min(lengths) > 1,
+        f"optimizer {recipe.optimizer.name} works on one network": OPTIMIZERS[
+            recipe.optimizer.name
+        ].needs
+        != "gradient",
+        "minutes are limited": recipe.minutes is not None,
+        "guard.patience may stop each at another step": recipe.guard is not None
+        and recipe.guard.patience is not None,
+        "soft_threshold works on one network": recipe.soft_threshold > 0,
+        "companions follow schedules of different lengths": bool(recipe.companions)
+        and len(lengths) > 1,
+        "engine.accumulate cuts batches": engine.accumulate > 1,
+        "engine.compile works on one network": engine.compile,
+        "engine.channels_last works on one network": engine.channels_last,
+        "engine.precision fp16 scales losses": engine.precision == "fp16",
+        "several processes share the batches": processes > 1,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+class Record:
+    """What was decided in a run, part by part.
+
+    Args:
+        run: The run, held for writing.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._path = run.folder / RECORD
+        self._parts: dict[str, Any] = {}
+        if self._path.exists():
+            self._parts = sealed.read(self._path, "stacking")["parts"]
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """What was decided for a part, if it was."""
+        return self._parts.get(name)
+
+    def put(self, name: str, found: dict[str, Any]) -> dict[str, Any]:
+        """Remember what is decided for a part."""
+        self._parts = {**self._parts, name: found}
+        sealed.write(self._path, "stacking", {"parts": self._parts})
+        return found

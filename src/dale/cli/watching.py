@@ -64,7 +64,7 @@ class _Bar:
         self._task = bar.add_task("training", total=total, facts="")
 
     def watcher(self, stop: Callable[[], bool]) -> Watcher:
-        return Watcher(self._progress, self._member, stop)
+        return Watcher(self._progress, self._member, stop, self._bar.console.print)
 
     def _progress(self, point: Point) -> None:
         name, step = self._last
@@ -90,7 +90,7 @@ class _Lines:
         self._total = total
 
     def watcher(self, stop: Callable[[], bool]) -> Watcher:
-        return Watcher(self._progress, self._member, stop)
+        return Watcher(self._progress, self._member, stop, _say)
 
     def _progress(self, point: Point) -> None:
         if time.monotonic() - self._said >= 30:
@@ -100,6 +100,10 @@ class _Lines:
 
     def _member(self, member: Member) -> None:
         err.print(member_line(member), soft_wrap=True)
+
+
+def _say(line: str) -> None:
+    err.print(line, soft_wrap=True, highlight=False)
 
 
 def member_line(member: Member) -> str:

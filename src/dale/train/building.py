@@ -1,10 +1,10 @@
 """What a recipe asks for, built: the network, its optimiser, the augmentation."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from dale.data import Augment, Data, augmentation
@@ -36,7 +36,7 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     return optimizer_of(recipe, model.parameters())
 
 
-def optimizer_of(recipe: Recipe, parameters: Iterable[Parameter]) -> Optimizer:
+def optimizer_of(recipe: Recipe, parameters: Iterable[Any]) -> Optimizer:
     """The recipe's optimiser over some parameters.
 
     Raises:

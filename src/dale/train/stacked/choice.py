@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from dale.errors import CorruptError
 from dale.store import Run, sealed
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
@@ -60,18 +61,47 @@ def obstacle(recipe: Recipe, part: Sequence[Trajectory], processes: int = 1) -> 
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
+def outlook(recipe: Recipe, trajectories: Sequence[Trajectory]) -> dict[str, str]:
+    """How the members of each strategy would be trained, in words.
+
+    Args:
+        recipe: The recipe.
+        trajectories: Its trajectories.
+
+    Returns:
+        A line for each strategy with several, where the recipe asks for stacking.
+    """
+    found = {}
+    for part in parts(trajectories):
+        if len(part) > 1 and recipe.engine.stack != "never":
+            line = f"{len(part)} members one after another: {obstacle(recipe, part)}"
+            if not obstacle(recipe, part):
+                line = f"{len(part)} members at once, if the network can be stacked"
+                if recipe.engine.stack == "auto":
+                    line += " and a pilot at the start finds it faster"
+            found[part[0].group] = line
+    return found
+
+
 class Record:
     """What was decided in a run, part by part.
 
     Args:
         run: The run, held for writing.
+
+    Raises:
+        CorruptError: The file is truncated or was altered.
     """
 
     def __init__(self, run: Run) -> None:
         self._path = run.folder / RECORD
         self._parts: dict[str, Any] = {}
         if self._path.exists():
-            self._parts = sealed.read(self._path, "stacking")["parts"]
+            try:
+                self._parts = sealed.read(self._path, "stacking")["parts"]
+            except CorruptError as error:
+                again = "delete this file to go on as the saved states tell"
+                raise CorruptError(f"{error}; {again}") from error
 
     def get(self, name: str) -> dict[str, Any] | None:
         """What was decided for a part, if it was."""

@@ -6,11 +6,10 @@ Shapes: M members, B examples of each member's batch, C classes.
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import functional_call, vmap
 
 from dale.errors import ModelError
 from dale.factories import one_line
@@ -47,18 +46,8 @@ class Stack:
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         self.models = tuple(models)
-        try:
-            parameters, buffers = stack_module_state(list(models))
-        except RuntimeError as error:
-            raise ModelError(f"the networks cannot be stacked: {error}") from error
-        self.parameters: Mapping[str, nn.Parameter] = {
-            name: nn.Parameter(tensor.detach(), tensor.requires_grad)
-            for name, tensor in parameters.items()
-        }
-        self.buffers: Mapping[str, Tensor] = buffers
-        for place, model in enumerate(models):
-            for name, own in chain(model.named_parameters(), model.named_buffers()):
-                own.data = self.tensors()[name].detach()[place]
+        self.parameters = _stacked([dict(m.named_parameters()) for m in models])
+        self.buffers = _stacked([dict(m.named_buffers()) for m in models])
 
     def __len__(self) -> int:
         return len(self.models)
@@ -78,7 +67,7 @@ class Stack:
         """
         with _quietly():
             return vmap(self._one, randomness="different")(
-                dict(self.parameters), dict(self.buffers), inputs_MB
+                self.parameters, self.buffers, inputs_MB
             )
 
     def _one(
@@ -121,6 +110,29 @@ class Stack:
             together.float(), apart.float(), rtol=0, atol=_TOLERANCE * scale
         ):
             raise ModelError("called together, the networks give other outputs")
+
+
+def _stacked(tensors_M: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of each name in one; those that were given become views of it."""
+    first = tensors_M[0]
+    for tensors in tensors_M:
+        for name, tensor in first.items():
+            other = tensors.get(name)
+            if other is None or (other.shape, other.dtype, other.requires_grad) != (
+                tensor.shape,
+                tensor.dtype,
+                tensor.requires_grad,
+            ):
+                raise ModelError(f"the networks cannot be stacked: {name} differs")
+        if tensors.keys() != first.keys():
+            raise ModelError("the networks cannot be stacked: their tensors differ")
+    found = {}
+    for name, tensor in first.items():
+        whole = torch.stack([tensors[name].detach() for tensors in tensors_M])
+        for place, tensors in enumerate(tensors_M):
+            tensors[name].data = whole[place]
+        found[name] = whole.requires_grad_(tensor.requires_grad)
+    return found
 
 
 @contextmanager

@@ -94,6 +94,8 @@ class Together:
         """The way of a part that has not begun."""
         why = obstacle(self.recipe, part, self.processes)
         states = self.run.folder / "state"
+        if not why and state_path(self.run.folder, part[0].group).exists():
+            return {"way": "stacked", "why": "they were begun so"}
         if not why and any((states / f"{t.name}.safetensors").exists() for t in part):
             why = "they were begun so"
         if why:

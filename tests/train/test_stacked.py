@@ -30,6 +30,11 @@ CASES = {
     "hybrid": (MLP, "[{name: hybrid, runs: 3, cycles: 2}]", "epochs: 9"),
     "bagging": (PLAIN, "[{name: bagging, members: 2}]", ""),
     "lengths that differ by one": (PLAIN, "[{name: short_cycles, members: 4}]", ""),
+    "several strategies": (
+        PLAIN,
+        "[single, {name: snapshot, cycles: 3}, {name: swa, every: 2}, fge]",
+        "",
+    ),
     "two parts": (PLAIN, "[single, short_cycles, {name: hybrid, cycles: 2}]", ""),
     "augmented": (CONVNET, THREE, "augment: {crop: 1, flip: true}"),
     "group normalisation": (GROUP, THREE, ""),

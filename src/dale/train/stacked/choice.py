@@ -1,7 +1,6 @@
 """Which trajectories can be trained at once, and what was decided for them."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 from dale.errors import CorruptError
@@ -15,15 +14,35 @@ RECORD = "stacking.json"
 
 
 def parts(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
-    """Trajectories that could be trained at once: neighbours in one strategy.
+    """Trajectories that could be trained at once: neighbours of one length.
 
     Args:
         trajectories: Of a recipe, in order.
 
     Returns:
-        The same, in lists; many of them with one trajectory only.
+        The same, in lists; lengths in a list differ by at most one update, as they do
+        where a budget cannot be shared out evenly.
     """
-    return [list(part) for _, part in groupby(trajectories, lambda t: t.group)]
+    found: list[list[Trajectory]] = []
+    for trajectory in trajectories:
+        lengths = [other.steps for other in found[-1]] if found else []
+        both = (*lengths, trajectory.steps)
+        if lengths and max(both) - min(both) <= 1:
+            found[-1].append(trajectory)
+        else:
+            found.append([trajectory])
+    return found
+
+
+def name_of(part: Sequence[Trajectory]) -> str:
+    """What a part is called: as its strategy, or from its first to its last.
+
+    Args:
+        part: Trajectories.
+    """
+    if len({trajectory.group for trajectory in part}) == 1:
+        return part[0].group
+    return f"{part[0].name}..{part[-1].name}"
 
 
 def obstacle(recipe: Recipe, part: Sequence[Trajectory], processes: int = 1) -> str:
@@ -41,7 +60,6 @@ def obstacle(recipe: Recipe, part: Sequence[Trajectory], processes: int = 1) -> 
     engine, lengths = recipe.engine, {trajectory.steps for trajectory in part}
     reasons = {
         "there is one member only": len(part) < 2,
-        "their lengths differ": max(lengths) - min(lengths) > 1,
         f"optimizer {recipe.optimizer.name} works on one network": OPTIMIZERS[
             recipe.optimizer.name
         ].needs
@@ -62,14 +80,14 @@ def obstacle(recipe: Recipe, part: Sequence[Trajectory], processes: int = 1) -> 
 
 
 def outlook(recipe: Recipe, trajectories: Sequence[Trajectory]) -> dict[str, str]:
-    """How the members of each strategy would be trained, in words.
+    """How the members of each part would be trained, in words.
 
     Args:
         recipe: The recipe.
         trajectories: Its trajectories.
 
     Returns:
-        A line for each strategy with several, where the recipe asks for stacking.
+        A line for each part with several, where the recipe asks for stacking.
     """
     found = {}
     for part in parts(trajectories):
@@ -79,7 +97,7 @@ def outlook(recipe: Recipe, trajectories: Sequence[Trajectory]) -> dict[str, str
                 line = f"{len(part)} members at once, if the network can be stacked"
                 if recipe.engine.stack == "auto":
                     line += " and a pilot at the start finds it faster"
-            found[part[0].group] = line
+            found[name_of(part)] = line
     return found
 
 

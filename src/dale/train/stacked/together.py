@@ -1,6 +1,6 @@
-"""Trains the members of a strategy at once, where that was chosen."""
+"""Trains members at once, where that was chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from dale.train.keeper import Evaluate, Watcher
 from dale.train.plateau import Plateau
 from dale.train.recipe import Recipe
 from dale.train.rehearsal import Rehearsal
-from dale.train.stacked.choice import Record, obstacle
+from dale.train.stacked.choice import Record, name_of, obstacle
 from dale.train.stacked.course import Course, state_path
 from dale.train.stacked.held import HeldKeeper
 from dale.train.stacked.pilot import race
@@ -55,7 +55,7 @@ class Together:
         """Train a part at once, if that is its way.
 
         Args:
-            part: Trajectories of one strategy.
+            part: Trajectories of one length.
 
         Returns:
             Whether they are done; else they are to be trained one after another.
@@ -64,7 +64,7 @@ class Together:
             Interrupted: Stopped on request; train again to go on.
             TrainingError: Members that were done cannot be handed over.
         """
-        name, record = part[0].group, Record(self.run)
+        name, record = name_of(part), Record(self.run)
         known = record.get(name)
         if known is None:
             known = record.put(name, self._choose(part))
@@ -94,14 +94,14 @@ class Together:
         """The way of a part that has not begun."""
         why = obstacle(self.recipe, part, self.processes)
         states = self.run.folder / "state"
-        if not why and state_path(self.run.folder, part[0].group).exists():
+        if not why and state_path(self.run.folder, name_of(part)).exists():
             return {"way": "stacked", "why": "they were begun so"}
         if not why and any((states / f"{t.name}.safetensors").exists() for t in part):
             why = "they were begun so"
         if why:
             return {"way": "loop", "why": why}
         try:
-            update = self._updater(part)
+            update = stacked_updater(self.recipe, self.data, part)
             rows_N = torch.arange(min(8, len(update.split)))
             update.stack.check(update.engine.place(update.split.batch(rows_N)))
         except ModelError as error:
@@ -113,51 +113,21 @@ class Together:
     def _raced(
         self, part: Sequence[Trajectory], update: StackedUpdater
     ) -> dict[str, Any]:
-        """What a pilot finds, at rates of zero and with networks that are dropped."""
-        batches = Batches(len(update.split), self.recipe.batch)
-        rehearsal = Rehearsal(self.recipe, self.data)
-        orders_MN = torch.stack([batches.order(t.seed, 0) for t in part])
-        for model in update.stack.models:
-            model.train()
-
-        def together(step: int) -> float:
-            start, end = batches.bounds(step % batches.per_epoch)
-            found = update(orders_MN[:, start:end], step, [0.0] * len(part))
-            return float(found[0].sum())
-
+        """What a pilot finds."""
         try:
+            together, apart = contestants(self.recipe, self.data, part, update)
             most = max(t.steps for t in part) // _SHARE
-            found = race(
-                together, lambda step: rehearsal.update(step, 0.0), len(part), most
-            )
+            found = race(together, apart, len(part), most)
         except TrainingError as error:
             return {"way": "loop", "why": str(error)}
         way = "stacked" if found.won else "loop"
         return {"way": way, "why": "a pilot", "pilot": found.to_dict()}
 
-    def _updater(self, part: Sequence[Trajectory]) -> StackedUpdater:
-        recipe, data, engine = self.recipe, self.data, Engine(self.recipe.engine)
-        models = [
-            engine.place_model(build_model(recipe, data, trajectory.seed))
-            for trajectory in part
-        ]
-        stack = Stack(models)
-        return StackedUpdater(
-            name=f"{part[0].group} × {len(part)}",
-            seeds=[trajectory.seed for trajectory in part],
-            stack=stack,
-            optimizer=optimizer_of(recipe, stack.parameters.values()),
-            split=data.splits["train"],
-            classes=data.classes,
-            engine=engine,
-            augment=build_augment(recipe),
-            label_smoothing=recipe.label_smoothing,
-        )
-
     def _course(
         self, part: Sequence[Trajectory], keepers: Sequence[HeldKeeper]
     ) -> Course:
-        recipe, update, name = self.recipe, self._updater(part), part[0].group
+        recipe, name = self.recipe, name_of(part)
+        update = stacked_updater(recipe, self.data, part)
         seats = [
             Seat(
                 trajectory=trajectory,
@@ -213,6 +183,71 @@ class Together:
                 "or train the new recipe into another folder"
             )
         return document["loop"]
+
+
+def stacked_updater(
+    recipe: Recipe, data: Data, part: Sequence[Trajectory]
+) -> StackedUpdater:
+    """Networks with their initial weights, stacked, and what updates them.
+
+    Args:
+        recipe: What is trained.
+        data: Its data.
+        part: A trajectory for each network.
+
+    Returns:
+        The updater, which holds the stack and its optimiser.
+
+    Raises:
+        ModelError: The networks do not fit together.
+    """
+    engine = Engine(recipe.engine)
+    models = [engine.place_model(build_model(recipe, data, t.seed)) for t in part]
+    stack = Stack(models)
+    return StackedUpdater(
+        name=f"{name_of(part)} × {len(part)}",
+        seeds=[trajectory.seed for trajectory in part],
+        stack=stack,
+        optimizer=optimizer_of(recipe, stack.parameters.values()),
+        split=data.splits["train"],
+        classes=data.classes,
+        engine=engine,
+        augment=build_augment(recipe),
+        label_smoothing=recipe.label_smoothing,
+    )
+
+
+def contestants(
+    recipe: Recipe, data: Data, part: Sequence[Trajectory], update: StackedUpdater
+) -> tuple[Callable[[int], float], Callable[[int], float]]:
+    """Updates of all members at once, and of one: for `race`.
+
+    Args:
+        recipe: What would be trained.
+        data: Its data.
+        part: The members' trajectories.
+        update: Of networks that are dropped afterwards; rates are zero.
+
+    Returns:
+        Functions of the number of updates done.
+    """
+    batches = Batches(len(update.split), recipe.batch)
+    rehearsal = Rehearsal(recipe, data)
+    orders_MN = torch.stack([batches.order(t.seed, 0) for t in part])
+    for model in update.stack.models:
+        model.train()
+
+    # where schedules differ, rates do: as good as zero, but not all the same
+    rates = [0.0] * len(part)
+    if len({trajectory.schedule(trajectory.steps // 2) for trajectory in part}) > 1:
+        rates[0] = 1e-30
+
+    def together(step: int) -> float:
+        start, end = batches.bounds(step % batches.per_epoch)
+        losses_M, _ = update(orders_MN[:, start:end], step, rates)
+        return float(losses_M.sum())
+
+    return together, lambda step: rehearsal.update(step, 0.0)
 
 
 def _told(known: Mapping[str, Any], members: int) -> str:

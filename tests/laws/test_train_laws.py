@@ -32,6 +32,18 @@ batch: 16
 strategies: [{name: swa, start: 50%, every: 1}]
 """
 
+STACKED_RECIPE = """
+seed: 3
+data: {source: digits, val: 200, test: 200}
+model: {name: mlp, hidden: [16], norm: batch, dropout: 0.2}
+epochs: 4
+batch: 256
+checkpoint_seconds: 0
+collect: [{name: swa, every: 2}]
+engine: {stack: always}
+strategies: [{name: hybrid, runs: 2, cycles: 2}, single, {name: bagging, members: 2}]
+"""
+
 
 class Untouched(dict):
     """Bytes of whole runs; too long to be printed when an example fails."""
@@ -43,7 +55,8 @@ class Untouched(dict):
 @pytest.fixture(scope="module")
 def recipes(tmp_path_factory):
     folder = idx_folder(tmp_path_factory.mktemp("idx"))
-    return {"digits": RECIPE, "idx": IDX_RECIPE.replace("FOLDER", str(folder))}
+    idx = IDX_RECIPE.replace("FOLDER", str(folder))
+    return {"digits": RECIPE, "idx": idx, "stacked": STACKED_RECIPE}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +126,7 @@ def _die_at_write(at_write):
 
 
 @settings(max_examples=12)
-@given(name=st.sampled_from(["digits", "idx"]), data=st.data())
+@given(name=st.sampled_from(["digits", "idx", "stacked"]), data=st.data())
 def test_killed_at_random_steps(name, data, recipes, untouched, tmp_path_factory):
     _, expected, steps = untouched[name]
     folder = tmp_path_factory.mktemp("killed") / "run"
@@ -125,11 +138,14 @@ def test_killed_at_random_steps(name, data, recipes, untouched, tmp_path_factory
 
 
 @settings(max_examples=20)
-@given(writes=st.lists(st.integers(0, 60), min_size=1, max_size=4))
-def test_killed_while_writing(writes, recipes, untouched, tmp_path_factory):
-    _, expected, _ = untouched["digits"]
+@given(
+    name=st.sampled_from(["digits", "stacked"]),
+    writes=st.lists(st.integers(0, 60), min_size=1, max_size=4),
+)
+def test_killed_while_writing(name, writes, recipes, untouched, tmp_path_factory):
+    _, expected, _ = untouched[name]
     folder = tmp_path_factory.mktemp("killed") / "run"
-    start(recipes["digits"], folder)
+    start(recipes[name], folder)
     for write in writes:
         train_and_die(folder, at_write=write)
     assert train_and_die(folder)

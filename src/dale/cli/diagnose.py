@@ -1,18 +1,35 @@
-"""``dale diagnose``: what gradients and curvature at a member say."""
+"""``dale diagnose``: what gradients, curvature and the members themselves say."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, check_page, draw_page, out, show_json, table
-from dale.errors import InputError
+from dale.cli.common import (
+    JSON,
+    check_page,
+    draw_page,
+    out,
+    show_json,
+    stopping,
+    table,
+)
+from dale.errors import InputError, Interrupted
+
+if TYPE_CHECKING:
+    from dale.train import Progress, Watcher
+
+_SHARES = ("disagreement", "error", "pooled_error")
 
 
 @app.command("diagnose")
 def diagnose(
-    run: Annotated[Path, typer.Argument(help="A run.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="A run, or with --sweep a recipe.", show_default=False),
+    ],
     member: Annotated[
         str | None,
         typer.Option(help="Label of the member [the last].", show_default=False),
@@ -36,10 +53,22 @@ def diagnose(
             help="Compare runs over time with independent networks instead.",
         ),
     ] = False,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            help="Train snapshots at these peak rates, such as 0.03,0.1,0.3, and map "
+            "how much they differ instead.",
+            show_default=False,
+        ),
+    ] = None,
+    cycles: Annotated[
+        str, typer.Option(help="Numbers of cycles of a sweep.")
+    ] = "2,4,8",
+    seeds: Annotated[int, typer.Option(help="Seeds of a sweep.")] = 3,
     draw: Annotated[
         Path | None,
         typer.Option(
-            help="Where to draw noise against batch size: one HTML page.",
+            help="Where to draw what was measured: one HTML page.",
             show_default=False,
         ),
     ] = None,
@@ -51,6 +80,14 @@ def diagnose(
     from dale.store import Run
 
     check_page(draw)
+    if sweep is not None:
+        swept = _swept(run, sweep, cycles, seeds, json)
+        if draw is not None:
+            draw_page(draw, {"title": f"sweep of {run.name}", "diversity": swept})
+        show_json(swept) if json else _map(swept)
+        if draw is not None and not json:
+            out.print(f"drawn: {draw}")
+        return
     sizes, bench = _sizes(batches), Workbench(Run(run))
     if ergodicity:
         compared = compare_averages(bench)
@@ -105,16 +142,98 @@ def _interval(ratio: dict[str, float | None]) -> str:
     return f"{value} ({low} to {high})"
 
 
-def _sizes(text: str | None) -> tuple[int, ...]:
+def _sizes(text: str | None, option: str = "--batches") -> tuple[int, ...]:
     if text is None:
         return ()
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(
-            f"--batches is {text!r}; expected whole numbers with commas, such as "
+            f"{option} is {text!r}; expected whole numbers with commas, such as "
             "8,32,128"
         ) from None
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--sweep is {text!r}; expected rates with commas, such as 0.03,0.1,0.3"
+        ) from None
+
+
+def _swept(
+    source: Path, peaks: str, cycles: str, seeds: int, quiet: bool
+) -> dict[str, Any]:
+    """A sweep of a run's recipe, or of one in a file."""
+    from dale.cli.watching import watching
+    from dale.recipes import Workbench, load_data, sweep, sweep_run
+    from dale.store import Run
+    from dale.train import Watcher, load_recipe
+
+    rates, counts = _rates(peaks), _sizes(cycles, "--cycles")
+    bench = Workbench(Run(source)) if source.is_dir() else None
+    recipe = bench.recipe if bench else load_recipe(source)
+    data = bench.data if bench else load_data(recipe)
+    steps = recipe.budget(len(data.splits["train"])).steps
+    total = seeds * len(rates) * len(counts) * steps
+    try:
+        with stopping() as stop, watching(total, stop, quiet) as watcher:
+
+            def watch(name: str) -> Watcher:
+                return _named(watcher, name)
+
+            if bench is not None:
+                return sweep_run(bench, rates, counts, seeds=seeds, watch=watch)
+            folder = Path("runs") / f"{source.stem}-sweep"
+            return sweep(
+                recipe, folder, rates, counts, seeds=seeds, data=data, watch=watch
+            )
+    except Interrupted as stopped:
+        raise Interrupted(f"{stopped}; go on with the same command") from None
+
+
+def _named(watcher: "Watcher", name: str) -> "Watcher":
+    """Progress and remarks under the name of a run; its members are too many."""
+
+    def progress(point: "Progress") -> None:
+        trajectory = f"{name}: {point.trajectory}"
+        watcher.progress(replace(point, trajectory=trajectory))
+
+    return replace(
+        watcher,
+        progress=progress,
+        member=lambda member: None,
+        say=lambda line: watcher.say(f"{name}: {line}"),
+    )
+
+
+def _map(found: dict[str, Any]) -> None:
+    rows = [
+        [
+            f"{cell['peak']:g}",
+            str(cell["cycles"]),
+            f"{cell['length']:.3g}",
+            *(_spread(cell[name], 100) for name in _SHARES),
+            _spread(cell["gain"], 1, 4),
+        ]
+        for cell in found["cells"]
+    ]
+    columns = ["peak", "cycles", "T, epochs", "disagreement %", "error %"]
+    title = (
+        f"Snapshots of {found['epochs']} epochs on {found['split']}, "
+        f"{len(found['seeds'])} seeds"
+    )
+    table(title, [*columns, "error of pool %", "gain, NLL"], rows)
+
+
+def _spread(measure: dict[str, Any], factor: float, places: int = 2) -> str:
+    if measure["mean"] is None:
+        return "–"
+    shown = f"{factor * measure['mean']:.{places}f}"
+    spread = measure["sd"]
+    return shown if spread is None else f"{shown} ± {factor * spread:.{places}f}"
 
 
 def _figure(value: float | None) -> str:

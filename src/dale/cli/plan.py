@@ -76,6 +76,8 @@ def _show(found: "Plan") -> None:
     out.print(f"{found.per_epoch} steps an epoch · {sizes} examples")
     out.print(f"{found.parameters:,} parameters · {_size(found.disk_bytes)} on disk")
     out.print(_memory(found.pilot))
+    for name, line in found.together.items():
+        out.print(f"{name}: {line}")
     pilot = found.pilot
     out.print(
         f"about {_clock(found.seconds)}, with scoring after each epoch: "

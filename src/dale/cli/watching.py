@@ -67,7 +67,9 @@ class _Bar:
         self._task = bar.add_task("training", total=total, facts="")
 
     def watcher(self, stop: Callable[[], bool]) -> Watcher:
-        return Watcher(self._progress, self._member, stop, warn=_warn)
+        return Watcher(
+            self._progress, self._member, stop, say=self._bar.console.print, warn=_warn
+        )
 
     def _progress(self, point: Point) -> None:
         done = self._before[point.trajectory] + point.step
@@ -95,7 +97,7 @@ class _Lines:
         self._first: tuple[int, float] | None = None
 
     def watcher(self, stop: Callable[[], bool]) -> Watcher:
-        return Watcher(self._progress, self._member, stop, warn=_warn)
+        return Watcher(self._progress, self._member, stop, say=_say, warn=_warn)
 
     def _progress(self, point: Point) -> None:
         done, now = self._before[point.trajectory] + point.step, self._clock()
@@ -134,6 +136,10 @@ def before(steps: Mapping[str, int]) -> dict[str, int]:
 
 def _warn(words: str) -> None:
     err.print(f"dale: {words}", style="yellow", soft_wrap=True)
+
+
+def _say(line: str) -> None:
+    err.print(line, soft_wrap=True, highlight=False)
 
 
 def member_line(member: Member) -> str:

@@ -27,6 +27,8 @@ from dale.recipes.pooling import pool as pool
 from dale.recipes.published import EDITOR_LINE as EDITOR_LINE
 from dale.recipes.published import SCHEMA_NAME as SCHEMA_NAME
 from dale.recipes.published import schema_text as schema_text
+from dale.recipes.sweeping import sweep as sweep
+from dale.recipes.sweeping import sweep_run as sweep_run
 from dale.recipes.workbench import PROBE as PROBE
 from dale.recipes.workbench import Workbench as Workbench
 from dale.recipes.workbench import load_data as load_data
@@ -63,5 +65,7 @@ __all__ = [
     "save_calibrator",
     "schema_text",
     "start",
+    "sweep",
+    "sweep_run",
     "verify",
 ]

@@ -12,6 +12,7 @@ from dale.recipes.published import SCHEMA_NAME, schema_text
 from dale.recipes.workbench import Workbench
 from dale.store import Log, Run, sealed
 from dale.train.checkpoint import load_state
+from dale.train.stacked import RECORD, Record
 from dale.weights import load
 
 
@@ -60,6 +61,8 @@ def verify(run: Run) -> Checked:
         check(lambda name=name: _collected(run, name))
     if (run.folder / "inputs.json").exists():
         check(lambda: run.check_inputs({run.recipe_path.name: run.recipe_digest}))
+    if (run.folder / RECORD).exists():
+        check(lambda: Record(run))
     for path in sorted(run.folder.glob("results/*.json")):
         check(lambda path=path: run.read_result(path.stem))
     for path in sorted(run.folder.glob("trackers/*.json")):

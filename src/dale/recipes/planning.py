@@ -1,7 +1,7 @@
 """What a recipe will cost, before it is run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
@@ -10,6 +10,7 @@ from dale.errors import InputError, RecipeError
 from dale.models import count_parameters
 from dale.recipes.pilot import Pilot, fly
 from dale.train import STRATEGIES, Recipe, Trajectory, build_model
+from dale.train.stacked import outlook
 from dale.weights import weights_of
 
 _MANY = 1_000  # epochs that every strategy fits into
@@ -77,6 +78,8 @@ class Plan:
         pilot: Time and memory of an update, measured.
         seconds: Of all updates, and of scoring after each epoch.
         prices: Every strategy there is, if that was asked for.
+        together: How strategies with several runs would train them, where the recipe
+            asks for members trained at once; ``seconds`` is for one after another.
     """
 
     trajectories: tuple[Planned, ...]
@@ -88,6 +91,7 @@ class Plan:
     pilot: Pilot
     seconds: float
     prices: tuple[Price, ...] = ()
+    together: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -137,6 +141,7 @@ def plan(
         pilot=pilot,
         seconds=each * _steps(trajectories),
         prices=_prices(recipe, examples, each, size) if every else (),
+        together=outlook(recipe, trajectories),
     )
 
 

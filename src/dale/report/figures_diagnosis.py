@@ -1,10 +1,10 @@
-"""What a diagnosis found: noise of gradients, time against ensemble averages."""
+"""What a diagnosis found: noise of gradients, time averages, a map of diversity."""
 
 from collections.abc import Mapping
 
 from dale.report.figures import Figure, axis, figure, label, layout, line
 from dale.report.html_numbers import finite, finites
-from dale.report.style import ACCENT, PALETTE
+from dale.report.style import ACCENT, PALETTE, SCALE
 
 
 def noise(found: Mapping) -> Figure:
@@ -78,3 +78,73 @@ def _by_size(name: str, values: list, colour: str) -> dict:
     hover = f"{label(name)}<br>%{{x}} networks<br>NLL %{{y:.4f}}<extra></extra>"
     drawn = line(name, sizes, finites(values), colour, hovertemplate=hover)
     return {**drawn, "mode": "lines+markers"}
+
+
+def diversity(found: Mapping, measure: str, factor: float = 1.0) -> Figure:
+    """A measure over peak rates and lengths of a cycle, as a heat map.
+
+    Args:
+        found: The document's ``diversity``.
+        measure: One that its cells have.
+        factor: That the values are drawn multiplied by.
+
+    Returns:
+        A plotly figure; the colours go from the lowest to the highest value.
+    """
+    peaks, cycles = found["peaks"], sorted(found["cycles"], reverse=True)
+    cells = {(cell["peak"], cell["cycles"]): cell for cell in found["cells"]}
+    table = [[cells[peak, count][measure] for peak in peaks] for count in cycles]
+    values = [[_times(cell["mean"], factor) for cell in row] for row in table]
+    spreads = [[_times(cell["sd"], factor) for cell in row] for row in table]
+    known = [value for row in values for value in row if value is not None]
+    places = 2 if max(map(abs, known), default=0.0) >= 1 else 4
+    text = [
+        [_cell(v, s, places) for v, s in zip(*rows, strict=True)]
+        for rows in zip(values, spreads, strict=True)
+    ]
+    heat = {
+        "type": "heatmap",
+        "z": values,
+        "text": text,
+        "texttemplate": "%{text}",
+        "textfont": {"size": 11},
+        "coloraxis": "coloraxis",
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": "peak %{x}, T %{y}<br>%{text}<extra></extra>",
+    }
+    lengths = [f"{found['epochs'] / count:.3g}" for count in cycles]
+    frame = layout(
+        120 + 52 * len(cycles),
+        xaxis=axis(
+            "peak rate η_max",
+            tickvals=list(range(len(peaks))),
+            ticktext=[f"{peak:g}" for peak in peaks],
+            showgrid=False,
+        ),
+        yaxis=axis(
+            "T, epochs",
+            tickvals=list(range(len(cycles))),
+            ticktext=lengths,
+            showgrid=False,
+        ),
+        coloraxis={
+            "cmin": min(known, default=0.0),
+            "cmax": max(known, default=1.0),
+            "colorscale": SCALE,
+            "showscale": False,
+        },
+    )
+    return figure([heat], frame)
+
+
+def _times(value: object, factor: float) -> float | None:
+    number = finite(value)
+    return None if number is None else factor * number
+
+
+def _cell(value: float | None, spread: float | None, places: int) -> str:
+    if value is None:
+        return "–"
+    shown = f"{value:.{places}f}"
+    return shown if spread is None else f"{shown} ± {spread:.{places}f}"

@@ -16,11 +16,8 @@ from dale.report.figures import (
     whiskers,
 )
 from dale.report.html_numbers import finite, finites
-from dale.report.style import ACCENT, MID
+from dale.report.style import ACCENT, MID, SCALE
 
-# Low to high on either background: a mid-tone that grows opaque. The page's script
-# replaces it by the scale of the colour scheme.
-_SCALE = [[0, "rgba(0,114,178,0.06)"], [1, "rgba(0,114,178,0.6)"]]
 _TICKS = 16  # labels that still fit along the side of a heat map
 _ACROSS = 24  # characters that fit along the bottom of one
 _ANNOTATED = 8  # members up to which the cells show their numbers
@@ -71,7 +68,7 @@ def disagreement(row: Mapping, top: float) -> Figure:
         coloraxis={
             "cmin": 0,
             "cmax": 100 * top or 1,
-            "colorscale": _SCALE,
+            "colorscale": SCALE,
             "showscale": count > _ANNOTATED,
             "colorbar": {"thickness": 8, "outlinewidth": 0, "ticksuffix": "\u202f%"},
         },

@@ -93,6 +93,9 @@ def gather(
     compared = run.read_result("ergodicity")
     if compared is not None:
         document["ergodicity"] = compared
+    swept = run.read_result("diversity")
+    if swept is not None:
+        document["diversity"] = swept
     return document
 
 

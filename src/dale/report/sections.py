@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dale.report.html_tags import Html, join, tag
-from dale.report.sections_merging import soundness
 from dale.report.sections_folds import folds
+from dale.report.sections_merging import soundness
 from dale.report.sections_plots import (
     Plots,
     curves,
     diagnosis,
     disagreement,
+    diversity,
     ergodicity,
     layers,
     rates,
@@ -54,6 +55,7 @@ SECTIONS = (
     Section("diagnosis", "Gradients and curvature", diagnosis),
     Section("disagreement", "Disagreement of members", disagreement),
     Section("ergodicity", "Time and ensemble averages", ergodicity),
+    Section("diversity", "Rate, cycle length and diversity", diversity),
     Section("reliability", "Reliability", reliability),
     Section("selective", "Risk and coverage", selective),
     Section("confidence", "Confidence over training", confidence),

@@ -117,6 +117,39 @@ def ergodicity(document: Mapping, plots: Plots) -> Html | None:
     return join(tag("p", note, class_="lede"), shown, tag("ul", join(*items)))
 
 
+def diversity(document: Mapping, plots: Plots) -> Html | None:
+    """Maps of disagreement, error and gain over peak rates and lengths of a cycle."""
+    found = document.get("diversity")
+    if not found:
+        return None
+    seeds = len(found["seeds"])
+    note = (
+        f"Snapshots of {whole(found['epochs'])} epochs on the {found['split']} split, "
+        f"for each peak rate and length T of a cycle; mean over {seeds} "
+        f"{'seed' if seeds == 1 else 'seeds'}"
+        f"{'' if seeds == 1 else ' ± standard deviation'}. A shorter T means more "
+        "members. The gain is the calibrated NLL of single members less that of their "
+        "pool."
+    )
+    maps = (
+        ("disagreement", "Disagreement of pairs, %", 100.0),
+        ("error", "Error of single members, %", 100.0),
+        ("pooled_error", "Error of the pool, %", 100.0),
+        ("gain", "Gain of the pool, NLL", 1.0),
+        ("pooled_nll", "NLL of the pool", 1.0),
+    )
+    made = [
+        place(
+            plots,
+            figures_diagnosis.diversity(found, measure, factor),
+            f"{title} over peak rate and length of a cycle",
+            tag("b", title),
+        )
+        for measure, title, factor in maps
+    ]
+    return join(tag("p", note, class_="lede"), tag("div", *made, class_="tiles"))
+
+
 def curves(document: Mapping, plots: Plots) -> Html | None:
     """Loss and error against step."""
     log = document.get("log") or ()

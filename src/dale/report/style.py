@@ -17,6 +17,9 @@ ACCENT = PALETTE[0]
 MID = "#808890"
 GRID = "rgba(128,136,144,0.28)"
 CLEAR = "rgba(0,0,0,0)"
+# Low to high on either background: a mid-tone that grows opaque. The page's script
+# replaces it by the scale of the colour scheme.
+SCALE = [[0, "rgba(0,114,178,0.06)"], [1, "rgba(0,114,178,0.6)"]]
 
 
 def colours(document: Mapping) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """One run, many members: recipes, strategies, collectors and the loop."""
 
 from dale.train.batches import Batches as Batches
+from dale.train.building import build_augment as build_augment
+from dale.train.building import build_model as build_model
+from dale.train.building import build_optimizer as build_optimizer
 from dale.train.collect import COLLECTORS as COLLECTORS
 from dale.train.collect import AverageCollector as AverageCollector
 from dale.train.collect import BestCollector as BestCollector
@@ -11,9 +14,6 @@ from dale.train.collect import Snapshots as Snapshots
 from dale.train.collect import Span as Span
 from dale.train.collect import SwagCollector as SwagCollector
 from dale.train.collect import TailCollector as TailCollector
-from dale.train.drive import build_augment as build_augment
-from dale.train.drive import build_model as build_model
-from dale.train.drive import build_optimizer as build_optimizer
 from dale.train.drive import folds_of as folds_of
 from dale.train.drive import train as train
 from dale.train.engine import Engine as Engine

@@ -1,6 +1,6 @@
 """Trains every trajectory of a recipe into a run folder."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -10,71 +10,31 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dale.data import Augment, Data, augmentation, leave_out, make_folds
-from dale.errors import ModelError, RecipeError
-from dale.keys import key
-from dale.models import build, build_factory, check_output
+from dale.data import Data, leave_out, make_folds
 from dale.store import Member, Run
+from dale.train.building import build_augment, build_model, build_optimizer
 from dale.train.companions import before_each_step, build_companions
 from dale.train.engine import Engine
 from dale.train.follow import Follower
 from dale.train.guard import Guard
 from dale.train.keeper import Evaluate, RunKeeper, Watcher
-from dale.train.layers import Layerwise, parameter_groups
+from dale.train.layers import Layerwise
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.plateau import Plateau
 from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe
 from dale.train.seams import Seams
-from dale.train.specs import settings
+from dale.train.stacked import parts
+from dale.train.stacked.together import Together
 from dale.train.trackers import Mirror, flattened, mirrored, openers
 from dale.train.trajectory import Trajectory
 
 Hang = Callable[[Trajectory, nn.Module, Optimizer], Seams]
 
 
-def build_model(recipe: Recipe, data: Data, seed: int) -> nn.Module:
-    """The recipe's model with the initial weights of a seed, its output checked."""
-    with torch.random.fork_rng():
-        torch.manual_seed(key(seed, "init"))
-        given, name = settings(recipe.model, "name"), recipe.model.name
-        if name == "factory":
-            model = build_factory(shape=data.shape, classes=data.classes, **given)
-        else:
-            model = build(name, data.shape, data.classes, **given)
-    check_output(model, data.shape, data.classes)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ModelError(f"model {name} has no parameter to train")
-    return model
-
-
-def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """The recipe's optimiser over a model's parameters.
-
-    Raises:
-        RecipeError: A setting is out of range, or the engine cannot give the optimiser
-            what it needs.
-    """
-    name, engine = recipe.optimizer.name, recipe.engine
-    row, given = OPTIMIZERS[name], settings(recipe.optimizer, "name")
-    if row.needs != "gradient" and engine.precision == "fp16":
-        raise RecipeError(f"optimizer {name}: scaled losses of fp16 will not do")
-    if row.needs == "graph" and (engine.compile or engine.clip is not None):
-        key = "compile" if engine.compile else "clip"
-        raise RecipeError(f"optimizer {name}: works without engine.{key} only")
-    fields = [list(f) for f in recipe.companions.values() if isinstance(f, Mapping)]
-    layers = None if recipe.layers is None else recipe.layers.patterns
-    groups = parameter_groups(model, layers, fields)
-    try:
-        return row.function(groups, **given)
-    except ValueError as error:
-        raise RecipeError(f"optimizer {name}: {error}") from error
-
-
-def build_augment(recipe: Recipe) -> Augment | None:
-    """The recipe's augmentation, or None."""
-    return None if recipe.augment is None else augmentation(**dict(recipe.augment))
+def _nothing(trajectory: Trajectory, model: nn.Module, optimizer: Optimizer) -> Seams:
+    return Seams()
 
 
 def folds_of(recipe: Recipe, data: Data) -> Tensor:
@@ -89,7 +49,7 @@ def train(
     data: Data,
     evaluate: Evaluate,
     watcher: Watcher | None = None,
-    seams: Hang = lambda trajectory, model, optimizer: Seams(),
+    seams: Hang = _nothing,
 ) -> list[Member]:
     """Train a run to its end, or go on with one that was stopped.
 
@@ -118,22 +78,30 @@ def train(
     mirror = team.lead(lambda: _mirror(run, recipe, watcher))
     if mirror is not None:
         watcher = replace(watcher, record=mirror.send)
+    # what is hung into an update is made for one network
+    stacking = recipe.engine.stack != "never" and seams is _nothing
+    together = Together(run, recipe, data, evaluate, watcher, team.size)
     with torch.random.fork_rng(), _threads(recipe.engine.threads), mirrored(mirror):
-        steps = [trajectory.steps for trajectory in trajectories]
-        spent, limit = 0.0, None
-        for index, trajectory in enumerate(trajectories):
-            if recipe.minutes is not None:  # the same share for every update
-                left = max(60 * recipe.minutes - spent, 0.0)
-                limit = left * steps[index] / sum(steps[index:])
-            mine = data
-            if trajectory.fold is not None:
-                mine, _ = leave_out(data, folds_of(recipe, data), trajectory.fold - 1)
-            facts = run, recipe, mine, trajectory, evaluate, watcher
-            keeper = team.lead(partial(RunKeeper, *facts)) or Follower(run, trajectory)
-            if not keeper.finished:
-                one = trajectory, recipe, mine, keeper, watcher, seams, limit
-                keeper.finish(_train_one(*one))
-            spent += keeper.seconds
+        spent, owed = 0.0, sum(trajectory.steps for trajectory in trajectories)
+        for part in parts(trajectories):
+            if stacking and len(part) > 1 and team.lead(partial(together.train, part)):
+                continue
+            for trajectory in part:
+                limit = None
+                if recipe.minutes is not None:  # the same share for every update
+                    left = max(60 * recipe.minutes - spent, 0.0)
+                    limit = left * trajectory.steps / owed
+                mine = data
+                if trajectory.fold is not None:
+                    fold = trajectory.fold - 1
+                    mine, _ = leave_out(data, folds_of(recipe, data), fold)
+                facts = run, recipe, mine, trajectory, evaluate, watcher
+                made = team.lead(partial(RunKeeper, *facts))
+                keeper = made or Follower(run, trajectory)
+                if not keeper.finished:
+                    one = trajectory, recipe, mine, keeper, watcher, seams, limit
+                    keeper.finish(_train_one(*one))
+                spent, owed = spent + keeper.seconds, owed - trajectory.steps
     team.most(0)  # nobody leaves before the first process has written everything
     groups = {group for trajectory in trajectories for group in trajectory.groups()}
     return [m for m in run.population if m.group in groups and not m.parents]

@@ -35,6 +35,10 @@ class EngineSpec(Spec):
         shard: With several processes, keep a share of the weights and of the
             optimiser's state in each (FSDP).
         sync_batchnorm: With several GPUs, measure batch normalisation over all.
+        stack: Whether small networks trained for equally long are trained at once,
+            their weights stacked: never, always where that can be done, or where a
+            pilot at the start finds it faster (``"auto"``). Results agree with those
+            of training one after another but for rounding, not bit for bit.
         threads: CPU threads while training; sums come out in another order, and so
             in other last bits, with another number of them.
     """
@@ -47,6 +51,7 @@ class EngineSpec(Spec):
     channels_last: bool = False
     shard: bool = False
     sync_batchnorm: bool = False
+    stack: Literal["never", "auto", "always"] = "never"
     threads: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -19,6 +19,7 @@ from dale.train.outlets import Progress
 from dale.train.recipe import Recipe
 from dale.train.trajectory import Trajectory
 from dale.weights import (
+    Layout,
     Weights,
     has_statistics,
     layout_of,
@@ -38,6 +39,7 @@ class Watcher:
         progress: Called now and then with where training stands.
         member: Called with each member taken.
         stop: Asked after each update whether to stop.
+        say: Called with a line that is worth knowing.
         record: Called with each line of the log.
         warn: Called with what does not stop training.
     """
@@ -45,6 +47,7 @@ class Watcher:
     progress: Callable[[Progress], None] = lambda progress: None
     member: Callable[[Member], None] = lambda member: None
     stop: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda line: None
     record: Callable[[Mapping[str, Any]], None] = lambda record: None
     warn: Callable[[str], None] = lambda words: None
 
@@ -206,22 +209,25 @@ class RunKeeper:
         load_into(model, taken)
         scores = self.score(model)
         name, group = trajectory.named(collector)
-        member = self._run.population.append(
-            taken,
-            label=f"{name}-c{index:02d}-s{step}",
-            how=collector.how,
-            group=group,
-            layout=layout_of(model),
-            step=step,
-            cycle=index,
-            seed=trajectory.seed,
-            scores={f"val_{name}": value for name, value in scores.items()},
-            details={
+        facts = {
+            "label": f"{name}-c{index:02d}-s{step}",
+            "how": collector.how,
+            "group": group,
+            "step": step,
+            "cycle": index,
+            "seed": trajectory.seed,
+            "scores": {f"val_{name}": value for name, value in scores.items()},
+            "details": {
                 "trajectory": trajectory.name,
                 **({} if trajectory.fold is None else {"fold": trajectory.fold}),
                 **collector.details(index),
             },
-        )
+        }
+        self._put(taken, facts, layout_of(model))
+
+    def _put(self, weights: Weights, facts: Mapping[str, Any], layout: Layout) -> None:
+        """Append a member to the population."""
+        member = self._run.population.append(weights, layout=layout, **facts)
         self._watcher.member(member)
 
     def _keep(self, collector: Collector) -> None:
@@ -229,7 +235,11 @@ class RunKeeper:
         found = collector.keepsake()
         if found:
             name, _ = self._trajectory.named(collector)
-            save_state(self._run.folder / "collected" / f"{name}.safetensors", found)
+            self._put_aside(name, found)
+
+    def _put_aside(self, name: str, found: Mapping[str, Any]) -> None:
+        """Write the file of a collector."""
+        save_state(self._run.folder / "collected" / f"{name}.safetensors", found)
 
     def _check_members(self) -> None:
         """Refuse to go on without the files of members that were taken."""

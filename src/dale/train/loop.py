@@ -94,17 +94,11 @@ class Loop:
             Interrupted: `stop` asked for it; the state is saved.
         """
         trajectory, seams = self.trajectory, self.seams
-        self._batches = Batches(len(self.split), self.batch)
-        self._collectors = trajectory.collectors()
-        self._sums = EpochSums()
-        self._processes: list[list[int]] = []
-        self._stopped: int | None = None
-        self._scored: tuple[int, Mapping[str, float]] = (-1, {})
+        self._open()
         # before the resume: what is derived again must see the same precision
         update = self._updater()
         update.check(self._batches.smallest)
         self._pulse = Pulse(self.engine.team, self.stop, self.keeper.due)
-        self._spent, self._ended, self._begun = 0.0, False, self.clock()
         step = done = self._resume()
         self._pace = self._paced()
         per_epoch = self._batches.per_epoch
@@ -134,6 +128,16 @@ class Loop:
             self._after(step, done)
             done, step = step, self._pace.following(step)
         return self._taken()
+
+    def _open(self) -> None:
+        """Nothing is done yet."""
+        self._batches = Batches(len(self.split), self.batch)
+        self._collectors = self.trajectory.collectors()
+        self._sums = EpochSums()
+        self._processes: list[list[int]] = []
+        self._stopped: int | None = None
+        self._scored: tuple[int, Mapping[str, float]] = (-1, {})
+        self._spent, self._ended, self._begun = 0.0, False, self.clock()
 
     def _taken(self) -> float:
         return self._spent + self.clock() - self._begun
@@ -166,12 +170,7 @@ class Loop:
 
     def _after(self, step: int, before: int) -> None:
         """Everything that may follow an update, and what was left out before it."""
-        passed = range(before + 1, step + 1)
-        wanted = [c for c in self._collectors if any(map(c.wants, passed))]
-        if wanted:
-            self._collect(wanted, step)
-        if self._ended:
-            self._judge(step)
+        self._observe(step, before)
         emitted = any(c.emits(step) for c in self._collectors)
         look = self._pulse.look(step, emitted or self._ended)
         if look is None:
@@ -190,6 +189,15 @@ class Loop:
                 f"stopped {self.trajectory.name} after step {step} of "
                 f"{self.trajectory.steps}"
             )
+
+    def _observe(self, step: int, before: int) -> None:
+        """What collectors, plateau and guard take note of."""
+        passed = range(before + 1, step + 1)
+        wanted = [c for c in self._collectors if any(map(c.wants, passed))]
+        if wanted:
+            self._collect(wanted, step)
+        if self._ended:
+            self._judge(step)
 
     def _collect(self, wanted: list[Any], step: int) -> None:
         """Show the collectors the weights; they are kept in the first process."""
@@ -314,8 +322,7 @@ class Loop:
                 "optimizer": engine.whole(self.optimizer.state_dict()),
                 "collectors": [c.state() for c in self._collectors],
                 "carried": {n: c.state() for n, c in self.seams.carried.items()},
-                "guard": self.guard.state() if self.guard is not None else {},
-                "plateau": self.plateau.state() if self.plateau is not None else {},
+                **self._watched(),
                 "stopped": self._stopped,
                 "ended": self._ended,
                 "seconds": self._taken(),
@@ -357,16 +364,26 @@ class Loop:
                 collector.load_state(carried)
         for name, carried in self.seams.carried.items():
             carried.load_state(state["carried"][name])
-        if self.guard is not None:
-            self.guard.load_state(state["guard"])
-        if self.plateau is not None:
-            self.plateau.load_state(state["plateau"])
+        self._load_watched(state)
         ended = state["step"] % self._batches.per_epoch == 0
         self._ended, self._spent = state.get("ended", ended), state.get("seconds", 0.0)
         if state.get("stopped") is not None:
             self._stop(state["stopped"])
         self._sums = EpochSums(*state["epoch"])
         self._processes = [list(entry) for entry in state["processes"]]
+
+    def _watched(self) -> dict[str, Any]:
+        """What is known of the scores so far."""
+        return {
+            "guard": self.guard.state() if self.guard is not None else {},
+            "plateau": self.plateau.state() if self.plateau is not None else {},
+        }
+
+    def _load_watched(self, state: Mapping[str, Any]) -> None:
+        if self.guard is not None:
+            self.guard.load_state(state["guard"])
+        if self.plateau is not None:
+            self.plateau.load_state(state["plateau"])
 
     def _agree(self, step: int) -> None:
         """Refuse to go on from different states."""

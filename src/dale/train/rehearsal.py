@@ -7,7 +7,7 @@ import torch
 
 from dale.data import Data
 from dale.train.batches import Batches
-from dale.train.drive import build_augment, build_model, build_optimizer
+from dale.train.building import build_augment, build_model, build_optimizer
 from dale.train.engine import Engine
 from dale.train.layers import Layerwise
 from dale.train.optimizers import OPTIMIZERS

@@ -48,10 +48,20 @@ class EpochSums:
         for (step, size, _, _), loss, wrong in zip(
             self.waiting, losses, wrongs, strict=True
         ):
-            if loss - loss != 0.0:  # NaN or infinite
-                rate = trajectory.schedule(step)
-                raise NotFiniteError(trajectory.name, step, rate, loss)
-            self.loss += loss * size
-            self.wrong += wrong
-            self.examples += size
+            self.note(trajectory, step, size, loss, wrong)
         self.waiting.clear()
+
+    def note(
+        self, trajectory: Trajectory, step: int, size: int, loss: float, wrong: int
+    ) -> None:
+        """Note an update that was read from the device.
+
+        Raises:
+            NotFiniteError: The loss is NaN or infinite.
+        """
+        if loss - loss != 0.0:  # NaN or infinite
+            rate = trajectory.schedule(step)
+            raise NotFiniteError(trajectory.name, step, rate, loss)
+        self.loss += loss * size
+        self.wrong += wrong
+        self.examples += size

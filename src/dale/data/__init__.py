@@ -17,6 +17,7 @@ from dale.data.drifted import Corrupted, corrupted
 from dale.data.factory import factory
 from dale.data.idx import idx
 from dale.data.images import images
+from dale.data.joined import UNKNOWN, Joined
 from dale.data.logits import (
     LOGIT_SUFFIXES,
     Logits,
@@ -36,10 +37,12 @@ __all__ = [
     "SEVERITIES",
     "SOURCES",
     "SPLITS",
+    "UNKNOWN",
     "Augment",
     "Corrupted",
     "Corruption",
     "Data",
+    "Joined",
     "Logits",
     "Novelty",
     "Source",

@@ -17,7 +17,7 @@ from dale.data.drifted import Corrupted, corrupted
 from dale.data.factory import factory
 from dale.data.idx import idx
 from dale.data.images import images
-from dale.data.joined import UNKNOWN, Joined
+from dale.data.joined import UNKNOWN, Joined, training_split
 from dale.data.logits import (
     LOGIT_SUFFIXES,
     Logits,
@@ -63,6 +63,7 @@ __all__ = [
     "npz",
     "read_logits",
     "resample_priors",
+    "training_split",
     "write_logits",
 ]
 

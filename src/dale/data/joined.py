@@ -10,7 +10,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
-from dale.data.data import Augment, Split
+from dale.data.data import Augment, Data, Split
 
 UNKNOWN = -1
 """The target of an example whose class is not known."""
@@ -82,3 +82,19 @@ class Joined:
         digest = sha256(b"dale joined split 1\n")
         digest.update(f"{self.labelled.digest()} {self.unlabelled.digest()}\n".encode())
         return digest.hexdigest()
+
+
+def training_split(data: Data, unlabelled: bool = False) -> Split:
+    """What a network is trained on.
+
+    Args:
+        data: The data set.
+        unlabelled: Whether it can learn from examples without a label.
+
+    Returns:
+        The training split, joined with the unlabelled examples where that is asked
+        for and there are any.
+    """
+    if not unlabelled or data.unlabelled is None:
+        return data.splits["train"]
+    return Joined(data.splits["train"], data.unlabelled)

@@ -199,7 +199,7 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     """
     parsed = parse_recipe(recipe, origin)
     loaded = load_data(parsed)
-    parsed.trajectories(len(loaded.splits["train"]))
+    parsed.trajectories(loaded.examples)
     build_optimizer(parsed, build_model(parsed, loaded, parsed.seed))
 
     def create() -> Run:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dale.data import Joined, Split
 from dale.keys import key
 
 
@@ -37,10 +38,19 @@ class Batches:
     Args:
         examples: Size of the split.
         size: Largest batch.
+        labelled: The first so many of the examples have a label, and are spread
+            evenly over an epoch; None for all.
     """
 
     examples: int
     size: int
+    labelled: int | None = None
+
+    @classmethod
+    def of(cls, split: Split, size: int) -> "Batches":
+        """Those of a split, which knows what has a label."""
+        labelled = split.labelled_count if isinstance(split, Joined) else None
+        return cls(len(split), size, labelled)
 
     @property
     def per_epoch(self) -> int:
@@ -54,8 +64,20 @@ class Batches:
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """The order of the examples in one epoch."""
+        first = self.examples if self.labelled is None else self.labelled
         generator = torch.Generator().manual_seed(key(seed, "order", epoch))
-        return torch.randperm(self.examples, generator=generator)
+        order = torch.randperm(first, generator=generator)
+        if first == self.examples:
+            return order
+        others = torch.Generator().manual_seed(key(seed, "order", epoch, "unlabelled"))
+        rest = torch.randperm(self.examples - first, generator=others)
+        # at equal distances: every part of an epoch has its share of labels
+        places = (2 * torch.arange(first) + 1) * self.examples // (2 * first)
+        mixed = torch.ones(self.examples, dtype=torch.bool)
+        mixed[places] = False
+        found = torch.empty(self.examples, dtype=torch.int64)
+        found[places], found[mixed] = order, first + rest
+        return found
 
     def bounds(self, index: int) -> tuple[int, int]:
         """Where one batch of an epoch begins and ends in the order."""

@@ -16,6 +16,7 @@ from dale.keys import key
 from dale.models import build, build_factory, check_output
 from dale.store import Member, Run
 from dale.train.companions import before_each_step, build_companions
+from dale.train.consistency import Consistent
 from dale.train.engine import Engine
 from dale.train.follow import Follower
 from dale.train.guard import Guard
@@ -72,6 +73,22 @@ def build_augment(recipe: Recipe) -> Augment | None:
     return None if recipe.augment is None else augmentation(**dict(recipe.augment))
 
 
+def asking(
+    trajectory: Trajectory, recipe: Recipe, data: Data, engine: Engine, seams: Seams
+) -> Seams:
+    """What is hung into the updates, with the objective of the trajectory, if any."""
+    if trajectory.consistency is None:
+        return seams
+    return Consistent(
+        trajectory.consistency,
+        trajectory.split(data),
+        data.classes,
+        engine,
+        recipe.budget(data.examples).per_epoch,
+        recipe.label_smoothing,
+    ).hang(seams)
+
+
 def train(
     run: Run,
     recipe: Recipe,
@@ -102,8 +119,7 @@ def train(
     team = Engine(recipe.engine).team
     inputs = {run.recipe_path.name: run.recipe_digest, **_fingerprints(data)}
     team.lead(lambda: run.pin(inputs))
-    examples = len(data.splits["train"])
-    trajectories = recipe.trajectories(examples)
+    trajectories = recipe.trajectories(data.examples)
     with torch.random.fork_rng(), _threads(recipe.engine.threads):
         steps = [trajectory.steps for trajectory in trajectories]
         spent, limit = 0.0, None
@@ -130,6 +146,9 @@ def _fingerprints(data: Data) -> dict[str, str]:
     """
     targets = data.splits["train"].targets_N.contiguous().numpy()
     found = {name: data.splits[name].digest() for name in ("val", "test")}
+    if data.unlabelled is not None:
+        count = str(len(data.unlabelled)).encode()
+        found["unlabelled examples"] = sha256(count).hexdigest()
     return {"train targets": sha256(targets.tobytes()).hexdigest(), **found}
 
 
@@ -149,9 +168,10 @@ def _train_one(
     whole = engine.twin(made)
     model = engine.place_model(made)
     optimizer = build_optimizer(recipe, model)
-    hung, examples = seams(trajectory, model, optimizer), len(data.splits["train"])
+    split, per_epoch = trajectory.split(data), recipe.budget(data.examples).per_epoch
+    hung = asking(trajectory, recipe, data, engine, seams(trajectory, model, optimizer))
     if recipe.companions:
-        name, per_epoch = recipe.optimizer.name, recipe.budget(examples).per_epoch
+        name = recipe.optimizer.name
         schedules = build_companions(
             recipe.companions, name, trajectory.steps, per_epoch
         )
@@ -164,9 +184,10 @@ def _train_one(
         trajectory=trajectory,
         model=model,
         optimizer=optimizer,
-        split=data.splits["train"],
+        split=split,
         classes=data.classes,
         batch=recipe.batch,
+        per_epoch=per_epoch,
         engine=engine,
         keeper=keeper,
         evaluate=keeper.score,

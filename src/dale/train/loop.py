@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dale.data import Augment, Split
@@ -45,6 +45,8 @@ class Loop:
         split: Training examples.
         classes: Number of classes.
         batch: Largest batch.
+        per_epoch: Updates of an epoch, after which it is scored and logged; those of
+            one pass over the examples unless given.
         engine: Device, precision and processes.
         keeper: Where states, members and log lines go.
         evaluate: Scores of the model on held-out examples.
@@ -71,6 +73,7 @@ class Loop:
     engine: Engine
     keeper: Keeper
     evaluate: Callable[[nn.Module], Mapping[str, float]]
+    per_epoch: int | None = None
     augment: Augment | None = None
     label_smoothing: float = 0.0
     seconds: float | None = None
@@ -94,7 +97,8 @@ class Loop:
             Interrupted: `stop` asked for it; the state is saved.
         """
         trajectory, seams = self.trajectory, self.seams
-        self._batches = Batches(len(self.split), self.batch)
+        self._batches = Batches.of(self.split, self.batch)
+        self._per_epoch = self.per_epoch or self._batches.per_epoch
         self._collectors = trajectory.collectors()
         self._sums = EpochSums()
         self._processes: list[list[int]] = []
@@ -107,13 +111,12 @@ class Loop:
         self._spent, self._ended, self._begun = 0.0, False, self.clock()
         step = done = self._resume()
         self._pace = self._paced()
-        per_epoch = self._batches.per_epoch
         rows_N = trajectory.rows(len(self.split))
         order, ordered = None, -1
         while step < (self._stopped or trajectory.steps):
-            epoch, index = divmod(step, per_epoch)
-            if epoch != ordered:
-                order, ordered = self._batches.order(trajectory.seed, epoch), epoch
+            turn, index = divmod(step, self._batches.per_epoch)
+            if turn != ordered:
+                order, ordered = self._batches.order(trajectory.seed, turn), turn
                 order = order if rows_N is None else rows_N[order]
                 self.model.train()
             assert order is not None
@@ -128,12 +131,19 @@ class Loop:
             step += 1
             for hook in seams.after_step:
                 hook(step)
-            self._sums.add(step - 1, end - start, loss, wrong)
-            self._ended = step // per_epoch > done // per_epoch
+            unknown = self._unknown(order[start:end])
+            self._sums.add(step - 1, end - start, unknown, loss, wrong)
+            self._ended = step // self._per_epoch > done // self._per_epoch
             self._ended = self._ended or step == trajectory.steps
             self._after(step, done)
             done, step = step, self._pace.following(step)
         return self._taken()
+
+    def _unknown(self, rows_N: Tensor) -> int:
+        """How many of these have no label."""
+        if self._batches.labelled is None:
+            return 0
+        return int((rows_N >= self._batches.labelled).sum())
 
     def _taken(self) -> float:
         return self._spent + self.clock() - self._begun
@@ -213,8 +223,7 @@ class Loop:
                 self.plateau.note(scores)
             if self.guard is not None:
                 average = self._scores_of_average(self.guard.spec.of, model)
-                loss = self._sums.loss / max(self._sums.examples, 1)
-                stop = self.guard.note(loss, scores, average)
+                stop = self.guard.note(self._sums.mean_loss, scores, average)
         if self.plateau is not None:  # the first process has the lowest factor
             self.plateau.scale = -self.engine.team.most(-self.plateau.scale)[0]
         if self.engine.team.most(stop)[0] and step < self.trajectory.steps:
@@ -255,11 +264,12 @@ class Loop:
         sums = self._sums
         return {
             "trajectory": self.trajectory.name,
-            "epoch": -(-step // self._batches.per_epoch),
+            "epoch": -(-step // self._per_epoch),
             "step": step,
             "rate": self._rate(step),
-            "train_loss": sums.loss / max(sums.examples, 1),
-            "train_error": sums.wrong / max(sums.examples, 1),
+            "train_loss": sums.mean_loss,
+            "train_error": sums.error,
+            **{n: v for asked in self.seams.record for n, v in asked().items()},
             **{f"val_{n}": v for n, v in self._scores(step, model).items()},
             **(self.guard.record() if self.guard is not None else {}),
             **({} if self.seconds is None else {"examples": sums.examples}),
@@ -295,9 +305,9 @@ class Loop:
                 trajectory=self.trajectory.name,
                 step=step,
                 steps=self.trajectory.steps,
-                epoch=-(-step // self._batches.per_epoch),
+                epoch=-(-step // self._per_epoch),
                 cycle=schedule.cycle(step - 1) + 1 if schedule.ends else 0,
-                loss=self._sums.loss / max(self._sums.examples, 1),
+                loss=self._sums.mean_loss,
                 rate=self._rate(step),
             )
         )
@@ -319,7 +329,7 @@ class Loop:
                 "ended": self._ended,
                 "seconds": self._taken(),
                 "scaler": engine.scaler_state,
-                "epoch": [sums.loss, sums.wrong, sums.examples],
+                "epoch": [sums.loss, sums.wrong, sums.examples, sums.labelled],
                 "processes": self._processes,
             }
             if engine.team.first:
@@ -360,7 +370,7 @@ class Loop:
             self.guard.load_state(state["guard"])
         if self.plateau is not None:
             self.plateau.load_state(state["plateau"])
-        ended = state["step"] % self._batches.per_epoch == 0
+        ended = state["step"] % self._per_epoch == 0
         self._ended, self._spent = state.get("ended", ended), state.get("seconds", 0.0)
         if state.get("stopped") is not None:
             self._stop(state["stopped"])

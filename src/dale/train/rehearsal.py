@@ -7,11 +7,12 @@ import torch
 
 from dale.data import Data
 from dale.train.batches import Batches
-from dale.train.drive import build_augment, build_model, build_optimizer
+from dale.train.drive import asking, build_augment, build_model, build_optimizer
 from dale.train.engine import Engine
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
-from dale.train.seams import classification
+from dale.train.seams import Seams, classification
+from dale.train.trajectory import Trajectory
 from dale.train.update import Updater
 
 
@@ -25,6 +26,8 @@ class Rehearsal:
         recipe: What would be trained.
         data: Its data.
         wrap: Put around the network's call, to listen to it.
+        trajectory: Whose updates; those of a trajectory that learns from labels alone
+            unless given.
     """
 
     def __init__(
@@ -32,13 +35,18 @@ class Rehearsal:
         recipe: Recipe,
         data: Data,
         wrap: Callable[[Any], Any] = lambda call: call,
+        trajectory: Trajectory | None = None,
     ) -> None:
         engine, split = Engine(recipe.engine), data.splits["train"]
+        self._seams = Seams()
+        if trajectory is not None:
+            split = trajectory.split(data)
+            self._seams = asking(trajectory, recipe, data, engine, self._seams)
         self.model = engine.place_model(build_model(recipe, data, recipe.seed))
         call, self.optimizer = engine.prepare(
             self.model, build_optimizer(recipe, self.model)
         )
-        self._batches, self._seed = Batches(len(split), recipe.batch), recipe.seed
+        self._batches, self._seed = Batches.of(split, recipe.batch), recipe.seed
         self._order_N, self._ordered = torch.empty(0, dtype=torch.int64), -1
         self._updater = Updater(
             name="rehearsal",
@@ -49,7 +57,7 @@ class Rehearsal:
             split=split,
             classes=data.classes,
             engine=engine,
-            objective=classification(recipe.label_smoothing),
+            objective=self._seams.objective or classification(recipe.label_smoothing),
             augment=build_augment(recipe),
             needs=OPTIMIZERS[recipe.optimizer.name].needs,
         )
@@ -73,4 +81,6 @@ class Rehearsal:
             group["lr"] = rate
         start, end = self._batches.bounds(place)
         loss, _ = self._updater(self._order_N[start:end], step)
+        for hook in self._seams.after_step:
+            hook(step + 1)
         return float(loss)

@@ -23,11 +23,18 @@ class Batch:
         inputs: On the device, augmented.
         targets_N: int64 classes on the device.
         rows_N: Positions in the training split, on the CPU.
+        again: Gives the inputs under augmentation drawn anew; without augmentation
+            they are the same.
+        whole_N: Positions of the whole batch, over all microbatches and processes.
+        start: Where in those this microbatch begins.
     """
 
     inputs: Tensor
     targets_N: Tensor
     rows_N: Tensor
+    again: Callable[[], Tensor]
+    whole_N: Tensor
+    start: int
 
 
 Objective = Callable[[Call, Batch, int], tuple[Tensor, Tensor]]
@@ -81,9 +88,12 @@ class Seams:
         after_step: Called with the number of updates done, after each update and
             before collectors see the weights.
         carried: What checkpoints must hold beside the model and the optimiser.
+        record: Asked for what else the log line of an epoch holds; in the first
+            process, and a function of what is carried.
     """
 
     before_step: tuple[Callable[[int], None], ...] = ()
     objective: Objective | None = None
     after_step: tuple[Callable[[int], None], ...] = ()
     carried: Mapping[str, Carried] = field(default_factory=dict)
+    record: tuple[Callable[[], Mapping[str, float]], ...] = ()

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dale.data import Data, Split, training_split
 from dale.keys import key
 from dale.schedules import Schedule
 from dale.train.collect import Collector, SnapshotCollector
+from dale.train.consistency import Consistency
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Trajectory:
         collectors: Makes the collectors, afresh for each (re)start: the strategy's
             own, then those that the recipe adds.
         bootstrap: Whether it trains on rows drawn with replacement, see `rows`.
+        consistency: What it asks of its predictions; with it, it learns from examples
+            without a label too.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Trajectory:
     schedule: Schedule
     collectors: Callable[[], tuple[Collector, ...]]
     bootstrap: bool = False
+    consistency: Consistency | None = None
 
     @property
     def steps(self) -> int:
@@ -71,6 +76,10 @@ class Trajectory:
     def groups(self) -> list[str]:
         """The groups of all its members."""
         return list(dict.fromkeys(self.named(c)[1] for c in self.collectors()))
+
+    def split(self, data: Data) -> Split:
+        """The examples that it trains on."""
+        return training_split(data, unlabelled=self.consistency is not None)
 
     def rows(self, examples: int) -> Tensor | None:
         """The training rows it sees in each epoch, or None for every row once."""

@@ -118,6 +118,38 @@ def check_same(one, other):
             assert right[name] == value, name
 
 
+CONSISTENT = """
+seed: 3
+data: {source: digits, val: 300, test: 1200, labelled: 60}
+model: {name: mlp, hidden: [16], norm: none}
+epochs: 4
+batch: 70
+augment: {crop: 1}
+checkpoint_seconds: 0
+engine: {device: cpu}
+strategies: [{name: temporal, ramp: 50%}, {name: pi, ramp: 50%}]
+"""
+
+
+def test_examples_without_a_label_in_two_processes(tmp_path):
+    """Targets are those of one process, and so are they after a resume in another."""
+    alone(CONSISTENT, tmp_path / "one")
+    folder = tmp_path / "two"
+
+    def stopped(rank):
+        steps = iter(range(2))
+        stop = rank == 1 and (lambda: next(steps, None) is None)
+        start(CONSISTENT, folder).train(Watcher(stop=stop or (lambda: False)))
+
+    said = together(stopped)
+    assert said[0] == said[1]
+    assert said[0].startswith("Interrupted: stopped temporal after step ")
+    assert int(said[0].split(" after step ")[1].split()[0]) >= 10  # there are targets
+    assert Workbench(Run(folder)).train()
+    check_same(tmp_path / "one", folder)
+    assert "train_agreement" in Run(folder).log()[-1]
+
+
 @pytest.mark.parametrize("shard", ["", "shard: true"])
 def test_a_run_may_go_on_in_another_number_of_processes(shard, tmp_path):
     alone(RECIPE, tmp_path / "one")

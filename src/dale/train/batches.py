@@ -40,17 +40,20 @@ class Batches:
         size: Largest batch.
         labelled: The first so many of the examples have a label, and are spread
             evenly over an epoch; None for all.
+        share: Share of an epoch that goes to these, each as often as the others, in
+            (0, 1); None for as many as there are, each once.
     """
 
     examples: int
     size: int
     labelled: int | None = None
+    share: float | None = None
 
     @classmethod
-    def of(cls, split: Split, size: int) -> "Batches":
+    def of(cls, split: Split, size: int, share: float | None = None) -> "Batches":
         """Those of a split, which knows what has a label."""
         labelled = split.labelled_count if isinstance(split, Joined) else None
-        return cls(len(split), size, labelled)
+        return cls(len(split), size, labelled, share)
 
     @property
     def per_epoch(self) -> int:
@@ -62,23 +65,45 @@ class Batches:
         """Examples in the smallest batch."""
         return self.examples // self.per_epoch
 
+    @property
+    def shown(self) -> int:
+        """Labelled examples that an epoch shows."""
+        if self.labelled is None or self.labelled == self.examples:
+            return self.examples
+        if self.share is None:
+            return self.labelled
+        return min(max(1, round(self.share * self.examples)), self.examples - 1)
+
     def order(self, seed: int, epoch: int) -> Tensor:
         """The order of the examples in one epoch."""
-        first = self.examples if self.labelled is None else self.labelled
-        generator = torch.Generator().manual_seed(key(seed, "order", epoch))
-        order = torch.randperm(first, generator=generator)
-        if first == self.examples:
-            return order
-        others = torch.Generator().manual_seed(key(seed, "order", epoch, "unlabelled"))
-        rest = torch.randperm(self.examples - first, generator=others)
+        shown, everyone = self.shown, self.examples
+        if shown == everyone:
+            return _turns(seed, everyone, epoch * everyone, everyone)
+        assert self.labelled is not None
+        rest, other = everyone - shown, everyone - self.labelled
         # at equal distances: every part of an epoch has its share of labels
-        places = (2 * torch.arange(first) + 1) * self.examples // (2 * first)
-        mixed = torch.ones(self.examples, dtype=torch.bool)
-        mixed[places] = False
-        found = torch.empty(self.examples, dtype=torch.int64)
-        found[places], found[mixed] = order, first + rest
+        places = (2 * torch.arange(shown) + 1) * everyone // (2 * shown)
+        others = torch.ones(everyone, dtype=torch.bool)
+        others[places] = False
+        found = torch.empty(everyone, dtype=torch.int64)
+        found[places] = _turns(seed, self.labelled, epoch * shown, shown)
+        found[others] = self.labelled + _turns(
+            seed, other, epoch * rest, rest, "unlabelled"
+        )
         return found
 
     def bounds(self, index: int) -> tuple[int, int]:
         """Where one batch of an epoch begins and ends in the order."""
         return share(self.examples, self.per_epoch, index)
+
+
+def _turns(seed: int, count: int, start: int, length: int, *more: str) -> Tensor:
+    """A part of an endless row of random orders of so many things."""
+    pieces = []
+    while length:
+        turn, place = divmod(start, count)
+        generator = torch.Generator().manual_seed(key(seed, "order", turn, *more))
+        order = torch.randperm(count, generator=generator)[place : place + length]
+        pieces.append(order)
+        start, length = start + len(order), length - len(order)
+    return torch.cat(pieces)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dale.data import UNKNOWN, Joined, Split
+from dale.data import UNKNOWN
 from dale.errors import InputError, TrainingError
 from dale.schedules import Schedule
+from dale.train.batches import Batches
 from dale.train.engine import Engine
 from dale.train.seams import Batch, Call, Seams, classification
 from dale.train.targets import Targets
@@ -31,11 +32,13 @@ class Consistency:
         decay: Share a of the old in an example's mean prediction; None to compare two
             predictions of each update instead.
         noise: Standard deviation of Gaussian noise on the normalised inputs.
+        share: Of labelled examples in each batch; None for their share of all.
     """
 
     weight: Schedule
     decay: float | None
     noise: float = 0.0
+    share: float | None = None
 
 
 class _Seen(NamedTuple):
@@ -53,7 +56,9 @@ class Consistent:
     With softmax outputs ``p`` and targets ``q``, a microbatch of B examples has the
     loss
 
-        ``(N / M) / B Σ_labelled −log p_i(y_i) + w(t) / (B C) Σ_i ‖p_i − q_i‖²``
+        ``1 / (s B) Σ_labelled −log p_i(y_i) + w(t) / (B C) Σ_i ‖p_i − q_i‖²``
+
+    with the share s of labelled examples, M / N unless it is given.
 
     Temporal ensembling takes for ``q`` the mean of an example's earlier predictions
     (`Targets`), constants; an example that has none yet adds 0. The Π-model takes a
@@ -62,35 +67,35 @@ class Consistent:
 
     Args:
         spec: What is asked.
-        split: The examples, with a label or without.
+        batches: Of the examples, with a label or without.
         classes: Number of classes.
         engine: Device and processes.
         per_epoch: Updates of an epoch.
         label_smoothing: Of the labelled examples' cross-entropy.
 
     Reference:
-        Laine and Aila 2017, arXiv 1610.02242. Theirs is this loss times M / N: here
-        the gradient of the labels is that of a mean over labelled examples, however
-        few they are, so that a rate fits any number of them, and w is their maximum
-        without the factor M / N.
+        Laine and Aila 2017, arXiv 1610.02242. Theirs is this loss times M / N, with s
+        = M / N: here the gradient of the labels is that of a mean over labelled
+        examples, however few they are, so that a rate fits any number of them, and w
+        is their maximum without the factor M / N.
     """
 
     def __init__(
         self,
         spec: Consistency,
-        split: Split,
+        batches: Batches,
         classes: int,
         engine: Engine,
         per_epoch: int,
         label_smoothing: float = 0.0,
     ) -> None:
-        labelled = split.labelled_count if isinstance(split, Joined) else len(split)
+        examples = batches.examples
         self._spec, self._engine, self._per_epoch = spec, engine, per_epoch
-        self._scale, self._smoothing = len(split) / labelled, label_smoothing
+        self._scale, self._smoothing = examples / batches.shown, label_smoothing
         self._plain = classification(label_smoothing)
         self._targets: Targets | None = None
         if spec.decay is not None:
-            self._targets = Targets(len(split), classes, spec.decay, engine.device)
+            self._targets = Targets(examples, classes, spec.decay, engine.device)
         self._seen: dict[int, _Seen] = {}
         self._sums = torch.zeros(2, dtype=torch.float64, device=engine.device)
         self._step, self._differed = 0, False

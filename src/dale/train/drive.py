@@ -81,7 +81,7 @@ def asking(
         return seams
     return Consistent(
         trajectory.consistency,
-        trajectory.split(data),
+        trajectory.batches(trajectory.split(data), recipe.batch),
         data.classes,
         engine,
         recipe.budget(data.examples).per_epoch,

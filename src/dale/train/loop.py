@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 from dale.data import Augment, Split
 from dale.errors import Interrupted, TrainingError
 from dale.train import sharding
-from dale.train.batches import Batches
 from dale.train.collect import AverageCollector
 from dale.train.engine import Engine
 from dale.train.guard import Guard
@@ -97,7 +96,7 @@ class Loop:
             Interrupted: `stop` asked for it; the state is saved.
         """
         trajectory, seams = self.trajectory, self.seams
-        self._batches = Batches.of(self.split, self.batch)
+        self._batches = trajectory.batches(self.split, self.batch)
         self._per_epoch = self.per_epoch or self._batches.per_epoch
         self._collectors = trajectory.collectors()
         self._sums = EpochSums()

@@ -47,6 +47,8 @@ class Rehearsal:
             self.model, build_optimizer(recipe, self.model)
         )
         self._batches, self._seed = Batches.of(split, recipe.batch), recipe.seed
+        if trajectory is not None:
+            self._batches = trajectory.batches(split, recipe.batch)
         self._order_N, self._ordered = torch.empty(0, dtype=torch.int64), -1
         self._updater = Updater(
             name="rehearsal",

@@ -53,7 +53,11 @@ class Targets:
         return self._sums_NC[rows_B] / weight_B[:, None], times_B > 0
 
     def update(self, rows_B: Tensor, probs_BC: Tensor) -> None:
-        """Let one prediction of each of these examples in; no row stands twice."""
+        """Let one prediction of each of these examples in: its last, if it has more."""
+        places = {row: place for place, row in enumerate(rows_B.tolist())}
+        if len(places) < len(rows_B):
+            last = torch.tensor(list(places.values()))
+            rows_B, probs_BC = rows_B[last], probs_BC[last.to(probs_BC.device)]
         rows_B = rows_B.to(self._device, non_blocking=True)
         kept_BC = self._decay * self._sums_NC[rows_B]
         self._sums_NC[rows_B] = kept_BC + (1 - self._decay) * probs_BC

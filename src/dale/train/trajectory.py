@@ -9,6 +9,7 @@ from torch import Tensor
 from dale.data import Data, Split, training_split
 from dale.keys import key
 from dale.schedules import Schedule
+from dale.train.batches import Batches
 from dale.train.collect import Collector, SnapshotCollector
 from dale.train.consistency import Consistency
 
@@ -80,6 +81,11 @@ class Trajectory:
     def split(self, data: Data) -> Split:
         """The examples that it trains on."""
         return training_split(data, unlabelled=self.consistency is not None)
+
+    def batches(self, split: Split, size: int) -> Batches:
+        """How these examples are cut into batches."""
+        asked = self.consistency
+        return Batches.of(split, size, None if asked is None else asked.share)
 
     def rows(self, examples: int) -> Tensor | None:
         """The training rows it sees in each epoch, or None for every row once."""

@@ -20,6 +20,7 @@ def temporal(
     ramp: Length = "27%",
     ramp_down: Length = 0,
     noise: float = 0.0,
+    share: float | None = None,
     peak: float = 0.1,
     schedule: ScheduleSpec | None = None,
     warmup: Length = 0,
@@ -40,6 +41,8 @@ def temporal(
         ramp: How long the weight rises, from the start.
         ramp_down: How long the rate falls at the end, beside what its schedule does.
         noise: Standard deviation of Gaussian noise on the normalised inputs.
+        share: Of labelled examples in each batch, which are then seen more often than
+            the others; None for their share of all, as published.
         peak: As for ``single``.
         schedule: As for ``single``.
         warmup: As for ``single``.
@@ -58,7 +61,7 @@ def temporal(
             "steps are one epoch, expected more"
         )
     rate = _falling(standard(budget, peak, schedule, warmup), budget, ramp_down)
-    asked = Consistency(_rising(budget, weight, ramp), decay, _noise(noise))
+    asked = _asked(budget, weight, ramp, decay, noise, share)
     return [_run("temporal", budget, rate, asked)]
 
 
@@ -69,6 +72,7 @@ def pi(
     ramp: Length = "27%",
     ramp_down: Length = 0,
     noise: float = 0.0,
+    share: float | None = None,
     peak: float = 0.1,
     schedule: ScheduleSpec | None = None,
     warmup: Length = 0,
@@ -85,6 +89,7 @@ def pi(
         ramp: As for ``temporal``.
         ramp_down: As for ``temporal``.
         noise: As for ``temporal``.
+        share: As for ``temporal``.
         peak: As for ``single``.
         schedule: As for ``single``.
         warmup: As for ``single``.
@@ -96,7 +101,7 @@ def pi(
         RecipeError: A setting is out of range.
     """
     rate = _falling(standard(budget, peak, schedule, warmup), budget, ramp_down)
-    asked = Consistency(_rising(budget, weight, ramp), None, _noise(noise))
+    asked = _asked(budget, weight, ramp, None, noise, share)
     return [_run("pi", budget, rate, asked)]
 
 
@@ -105,19 +110,23 @@ def _run(name: str, budget: Budget, rate: Schedule, asked: Consistency) -> Traje
     return replace(made, consistency=asked)
 
 
-def _noise(noise: float) -> float:
-    if noise < 0:
-        raise RecipeError(f"noise must not be negative, got {noise:g}")
-    return noise
-
-
-def _rising(budget: Budget, weight: float, ramp: Length) -> Schedule:
-    """The weight of the squared differences."""
-    if weight < 0:
-        raise RecipeError(f"weight must not be negative, got {weight:g}")
+def _asked(
+    budget: Budget,
+    weight: float,
+    ramp: Length,
+    decay: float | None,
+    noise: float,
+    share: float | None,
+) -> Consistency:
+    for name, value in (("weight", weight), ("noise", noise)):
+        if value < 0:
+            raise RecipeError(f"{name} must not be negative, got {value:g}")
+    if share is not None and not 0 < share < 1:
+        raise RecipeError(f"share must be in (0, 1), got {share:g}")
     end = _length("ramp", ramp, budget)
     rise = partial(_rise, weight=weight, ramp=end, first=budget.per_epoch)
-    return Schedule(rise, budget.steps, name="consistency")
+    rising = Schedule(rise, budget.steps, name="consistency")
+    return Consistency(rising, decay, noise, share)
 
 
 def _rise(step: int, weight: float, ramp: int, first: int) -> float:

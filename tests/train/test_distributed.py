@@ -100,6 +100,16 @@ def test_two_processes_give_what_one_gives(more, tmp_path):
     check_same(tmp_path / "one", tmp_path / "two")
 
 
+def test_steps_of_snapshots_do_not_move_with_the_number_of_parts(tmp_path):
+    text = engine(RECIPE, "accumulate: 2")
+    assert together(lambda rank: start(text, tmp_path / "run").train()) == ["", ""]
+    run = Run(tmp_path / "run")
+    bench = Workbench(run)
+    planned = [t.member_steps() for t in bench.recipe.trajectories(bench.data.examples)]
+    assert [m.step for m in run.population] == [s for steps in planned for s in steps]
+    assert {line["processes"] for line in run.log()} == {2}
+
+
 def check_same(one, other):
     """Equal members and log lines, but for the order in which sums came out."""
     one, other = Run(one), Run(other)

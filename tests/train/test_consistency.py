@@ -202,9 +202,9 @@ def test_what_is_learned_from_depends_on_the_strategy(tmp_path):
     assert all(0 <= line["train_error"] <= 1 for line in log)
     temporal = [line for line in log if line["trajectory"] == "temporal"]
     assert "train_agreement" not in temporal[0]
-    assert temporal[0]["consistency_weight"] == 0
+    assert temporal[0]["train_consistency_weight"] == 0
     assert 0.2 < temporal[-1]["train_agreement"] <= 1
-    assert temporal[-1]["consistency_weight"] == 30
+    assert temporal[-1]["train_consistency_weight"] == 30
 
 
 def test_an_optimiser_that_asks_again_counts_a_prediction_once(tmp_path):

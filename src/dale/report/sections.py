@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dale.report.html_tags import Html, join, tag
 from dale.report.sections_plots import (
     Plots,
+    consistency,
     curves,
     diagnosis,
     disagreement,
@@ -46,6 +47,7 @@ SECTIONS = (
     Section("schedules", "Learning rate", schedules),
     Section("range_test", "Range test", rates),
     Section("curves", "Training", curves),
+    Section("consistency", "Agreement of predictions", consistency),
     Section("diagnosis", "Gradients and curvature", diagnosis),
     Section("disagreement", "Disagreement of members", disagreement),
     Section("ergodicity", "Time and ensemble averages", ergodicity),

@@ -166,7 +166,7 @@ class Consistent:
     def record(self) -> Mapping[str, float]:
         """What the log of an epoch holds: the weight, and how many agreed."""
         compared, agreed = self._sums.tolist()
-        found = {"consistency_weight": self._spec.weight(max(self._step - 1, 0))}
+        found = {"train_consistency_weight": self._spec.weight(max(self._step - 1, 0))}
         return {**found, "train_agreement": agreed / compared} if compared else found
 
     def state(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "share": SHARE,
         **RATE,
     },
-    "temporal ensembling, as published": {"name": "temporal", **RATE},
+    "temporal ensembling, as published": {"name": "temporal", "share": 0.0, **RATE},
     "temporal ensembling": {"name": "temporal", "share": SHARE, **RATE},
     "Π-model": {"name": "pi", "weight": 30.0, "share": SHARE, **RATE},
     "all labels": {"name": "single", **RATE},

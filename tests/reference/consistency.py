@@ -39,7 +39,7 @@ def train_consistently(
         decay: Share of the old in a mean prediction; None for the Π-model.
         augment: Of raw inputs.
         noise: Standard deviation of the noise on the inputs.
-        share: Of labelled examples in a batch, or None; with it the Π-model only.
+        share: Least share of labelled examples; if above theirs, the Π-model only.
 
     Returns:
         The state of the model.

@@ -37,7 +37,7 @@ checkpoint_seconds: 0
 """
 CONVNET = "model: {name: convnet, width: 4, dropout: 0.2}"
 MLP = "model: {name: mlp, hidden: [16], norm: batch, dropout: 0.3}"
-TEMPORAL = "{name: temporal, ramp: 50%, decay: 0.7, ramp_down: 1 epoch}"
+TEMPORAL = "{name: temporal, share: 0, ramp: 50%, decay: 0.7, ramp_down: 1 epoch}"
 PI = "{name: pi, ramp: 30%, noise: 0.1, share: 0.4}"
 
 
@@ -45,7 +45,9 @@ def recipe(strategy, model=MLP, more=""):
     return f"{HEAD}\n{model}\n{more}\nstrategies:\n  - {strategy}\n"
 
 
-@pytest.mark.parametrize("strategy", [TEMPORAL, PI, "{name: temporal, noise: 0.2}"])
+@pytest.mark.parametrize(
+    "strategy", [TEMPORAL, PI, "{name: temporal, share: 0, noise: 0.2}"]
+)
 def test_the_published_loop_gives_the_same_weights(strategy, tmp_path):
     more = "augment: {crop: 1}\noptimizer: adam"
     bench = start(recipe(strategy, CONVNET, more), tmp_path / "run")
@@ -141,6 +143,7 @@ def test_a_share_of_labels_is_kept_and_everyone_has_turns(
     for part in (counts[:labelled], counts[labelled:]):
         assert part.max() - part.min() <= 1
     assert counts[:labelled].sum() == 4 * batches.shown
+    assert batches.shown >= labelled
     for index in range(batches.per_epoch):
         start, end = batches.bounds(index)
         found = int((orders[2][start:end] < labelled).sum())
@@ -200,17 +203,20 @@ def test_what_is_learned_from_depends_on_the_strategy(tmp_path):
     log = list(bench.run.log())
     assert [line["step"] for line in log] == 3 * [5, 10, 15, 20, 25]
     assert all(0 <= line["train_error"] <= 1 for line in log)
-    temporal = [line for line in log if line["trajectory"] == "temporal"]
-    assert "train_agreement" not in temporal[0]
-    assert temporal[0]["train_consistency_weight"] == 0
-    assert 0.2 < temporal[-1]["train_agreement"] <= 1
-    assert temporal[-1]["train_consistency_weight"] == 30
+    for name, weight in (("temporal", 30), ("pi", 100)):
+        mine = [line for line in log if line["trajectory"] == name]
+        assert mine[0]["train_consistency_weight"] == 0
+        assert mine[-1]["train_consistency_weight"] == weight
+        assert 0.2 < mine[-1]["train_agreement"] <= 1
+    assert "train_agreement" not in mine[0]  # nothing was compared yet
 
 
 def test_an_optimiser_that_asks_again_counts_a_prediction_once(tmp_path):
     more = "optimizer: {name: lbfgs, iterations: 3}"
     plain = "model: {name: mlp, hidden: [8], norm: none}"
-    bench = start(recipe("{name: temporal, peak: 0.5}", plain, more), tmp_path / "run")
+    bench = start(
+        recipe("{name: temporal, share: 0, peak: 0.5}", plain, more), tmp_path / "run"
+    )
     stop_after(bench, 24)
     state = load_state(bench.run.folder / "state" / "temporal.safetensors")
     targets = state["loop"]["carried"]["consistency"]["targets"]
@@ -314,7 +320,7 @@ def test_the_weight_rises_along_a_gaussian_and_the_rate_may_fall():
         ("temporal", {"weight": -1.0}, "weight must not be negative, got -1"),
         ("pi", {"noise": -0.5}, "noise must not be negative, got -0.5"),
         ("pi", {"ramp": "200%"}, "ramp '200%' does not fit into 100 steps"),
-        ("pi", {"share": 1.0}, r"share must be in \(0, 1\), got 1"),
+        ("pi", {"share": 1.0}, r"share must be in \[0, 1\), got 1"),
         ("temporal", {"ramp_down": -5}, "ramp_down -5 does not fit into 100 steps"),
     ],
 )

@@ -147,9 +147,10 @@ def consistency(document: Mapping, plots: Plots) -> Html | None:
     if not made:
         return None
     lede = (
-        "Share of the training examples, with a label or without, whose likeliest class "
-        "is that of the prediction that they are compared with: the mean of earlier "
-        "epochs, or a second one. The weight is that of their squared differences."
+        "Share of the training examples, with a label or without, whose likeliest "
+        "class is that of the prediction that they are compared with: the mean of "
+        "earlier epochs, or a second one. The weight is that of their squared "
+        "differences."
     )
     return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
 

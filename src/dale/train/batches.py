@@ -40,17 +40,17 @@ class Batches:
         size: Largest batch.
         labelled: The first so many of the examples have a label, and are spread
             evenly over an epoch; None for all.
-        share: Share of an epoch that goes to these, each as often as the others, in
-            (0, 1); None for as many as there are, each once.
+        share: Least share of an epoch that goes to these, in [0, 1); where they are
+            fewer, they are shown several times, each as often as the others.
     """
 
     examples: int
     size: int
     labelled: int | None = None
-    share: float | None = None
+    share: float = 0.0
 
     @classmethod
-    def of(cls, split: Split, size: int, share: float | None = None) -> "Batches":
+    def of(cls, split: Split, size: int, share: float = 0.0) -> "Batches":
         """Those of a split, which knows what has a label."""
         labelled = split.labelled_count if isinstance(split, Joined) else None
         return cls(len(split), size, labelled, share)
@@ -70,9 +70,8 @@ class Batches:
         """Labelled examples that an epoch shows."""
         if self.labelled is None or self.labelled == self.examples:
             return self.examples
-        if self.share is None:
-            return self.labelled
-        return min(max(1, round(self.share * self.examples)), self.examples - 1)
+        least = min(round(self.share * self.examples), self.examples - 1)
+        return max(self.labelled, least)
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """The order of the examples in one epoch."""

@@ -32,13 +32,13 @@ class Consistency:
         decay: Share a of the old in an example's mean prediction; None to compare two
             predictions of each update instead.
         noise: Standard deviation of Gaussian noise on the normalised inputs.
-        share: Of labelled examples in each batch; None for their share of all.
+        share: Least share of labelled examples in each batch.
     """
 
     weight: Schedule
     decay: float | None
     noise: float = 0.0
-    share: float | None = None
+    share: float = 0.0
 
 
 class _Seen(NamedTuple):
@@ -58,7 +58,7 @@ class Consistent:
 
         ``1 / (s B) Σ_labelled −log p_i(y_i) + w(t) / (B C) Σ_i ‖p_i − q_i‖²``
 
-    with the share s of labelled examples, M / N unless it is given.
+    with the share s of labelled examples, M / N or the least that is asked for.
 
     Temporal ensembling takes for ``q`` the mean of an example's earlier predictions
     (`Targets`), constants; an example that has none yet adds 0. The Π-model takes a

@@ -85,7 +85,7 @@ class Trajectory:
     def batches(self, split: Split, size: int) -> Batches:
         """How these examples are cut into batches."""
         asked = self.consistency
-        return Batches.of(split, size, None if asked is None else asked.share)
+        return Batches.of(split, size, 0.0 if asked is None else asked.share)
 
     def rows(self, examples: int) -> Tensor | None:
         """The training rows it sees in each epoch, or None for every row once."""

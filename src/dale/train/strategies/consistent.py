@@ -20,7 +20,7 @@ def temporal(
     ramp: Length = "27%",
     ramp_down: Length = 0,
     noise: float = 0.0,
-    share: float | None = None,
+    share: float = 0.5,
     peak: float = 0.1,
     schedule: ScheduleSpec | None = None,
     warmup: Length = 0,
@@ -41,8 +41,8 @@ def temporal(
         ramp: How long the weight rises, from the start.
         ramp_down: How long the rate falls at the end, beside what its schedule does.
         noise: Standard deviation of Gaussian noise on the normalised inputs.
-        share: Of labelled examples in each batch, which are then seen more often than
-            the others; None for their share of all, as published.
+        share: Of each batch that is labelled, at least; where labelled examples are
+            fewer, they are seen more often than the others. As published: 0.
         peak: As for ``single``.
         schedule: As for ``single``.
         warmup: As for ``single``.
@@ -72,7 +72,7 @@ def pi(
     ramp: Length = "27%",
     ramp_down: Length = 0,
     noise: float = 0.0,
-    share: float | None = None,
+    share: float = 0.5,
     peak: float = 0.1,
     schedule: ScheduleSpec | None = None,
     warmup: Length = 0,
@@ -116,13 +116,13 @@ def _asked(
     ramp: Length,
     decay: float | None,
     noise: float,
-    share: float | None,
+    share: float,
 ) -> Consistency:
     for name, value in (("weight", weight), ("noise", noise)):
         if value < 0:
             raise RecipeError(f"{name} must not be negative, got {value:g}")
-    if share is not None and not 0 < share < 1:
-        raise RecipeError(f"share must be in (0, 1), got {share:g}")
+    if not 0 <= share < 1:
+        raise RecipeError(f"share must be in [0, 1), got {share:g}")
     end = _length("ramp", ramp, budget)
     rise = partial(_rise, weight=weight, ramp=end, first=budget.per_epoch)
     rising = Schedule(rise, budget.steps, name="consistency")

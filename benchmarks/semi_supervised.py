@@ -84,11 +84,11 @@ class Setting:
 
 def settings(data: str, quick: bool) -> dict[str, Setting]:
     """The data sets by name."""
-    images, labels, epochs = (1000, 100, 2) if quick else (10_000, 500, 10)
+    images, labels, epochs = (1000, 100, 2) if quick else (5_000, 250, 12)
     idx = {"source": "idx", "path": data, "val": 2000, "train_limit": images}
     digits = {"source": "digits", "val": 300, "test": 500}
     augment = {"crop": 2, "flip": True}
-    network = {"name": "convnet", "width": 16, "dropout": 0.3}
+    network = {"name": "convnet", "width": 10, "dropout": 0.2}
     return {
         "fashion": Setting(
             f"Fashion-MNIST, {labels} labels of {images:,}",
@@ -101,8 +101,8 @@ def settings(data: str, quick: bool) -> dict[str, Setting]:
             50,
             digits,
             {
-                "model": {"name": "convnet", "width": 16, "dropout": 0.2},
-                "epochs": 2 if quick else 60,
+                "model": network,
+                "epochs": 2 if quick else 50,
                 "batch": 100,
                 "augment": {"crop": 1, "flip": False},
             },

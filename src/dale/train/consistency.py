@@ -135,17 +135,13 @@ class Consistent:
         loss = self._supervised(logits_BC, batch)
         if weight > 0:
             gap_B = (probs_BC - goal_BC).square().mean(dim=1)
-            loss = (
-                loss + weight * (gap_B if known_B is None else gap_B * known_B).mean()
-            )
+            gap_B = gap_B if known_B is None else gap_B * known_B
+            loss = loss + weight * gap_B.mean()
         return loss, logits_BC
 
     def after_step(self, step: int) -> None:
         """Let the predictions of an update into the targets."""
-        seen, team = (
-            [self._seen[start] for start in sorted(self._seen)],
-            self._engine.team,
-        )
+        team, seen = self._engine.team, [self._seen[at] for at in sorted(self._seen)]
         self._seen, before, self._step = {}, self._step, step
         if (step - 1) // self._per_epoch != (before - 1) // self._per_epoch:
             self._sums = torch.zeros_like(self._sums)

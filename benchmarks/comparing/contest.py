@@ -31,10 +31,13 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "short_cycles": {"name": "short_cycles", "members": MEMBERS, "peak": 0.2},
     "bagging": {"name": "bagging", "members": MEMBERS, "peak": 0.2},
     "hybrid": {"name": "hybrid", "runs": 2, "cycles": MEMBERS // 2, "peak": 0.2},
+    "temporal": {"name": "temporal", "peak": 0.1},
+    "pi": {"name": "pi", "peak": 0.1, "noise": 0.15},
     "independent": {"name": "independent", "members": MEMBERS, "peak": 0.2},
 }
 """The strategies by title. All spend one budget, but for the last: it spends one for
-each member, and is the yardstick."""
+each member, and is the yardstick. Updates of the Π-model go through the network twice;
+without noise, augmentation and dropout both passes would give the same."""
 MEASURES = ("error", "nll", "nll_calibrated", "ece", "ece_calibrated")
 
 

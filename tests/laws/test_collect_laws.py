@@ -194,6 +194,20 @@ def test_all_at_once_resume_to_the_same_bytes(stop, everything, tmp_path):
     ]
 
 
+def test_all_at_once_resume_in_microbatches_of_bfloat16(tmp_path):
+    """Every collector that there is, wherever it is stopped."""
+    parts = EVERYTHING + "engine: {accumulate: 2, precision: bf16}\n"
+    whole = start(parts, tmp_path / "whole")
+    assert {spec.name for spec in whole.recipe.collect} == COLLECTORS.keys()
+    expected = [(m.label, m.digest) for m in whole.train()]
+    bench = start(parts, tmp_path / "run")
+    for more in (3, 5, 9, 4):
+        steps = iter(range(more))
+        with pytest.raises(Interrupted):
+            bench.train(Watcher(stop=lambda steps=steps: next(steps, None) is None))
+    assert [(m.label, m.digest) for m in bench.train()] == expected
+
+
 @pytest.mark.parametrize(
     "change", ["engine: {accumulate: 3}", "checkpoint_seconds: 99"]
 )

@@ -66,6 +66,8 @@ def training(trajectory):
             "val_error": 0.3 / epoch,
             "val_ece": 0.1 / epoch,
             "val_logit_norm": 5.0 * epoch,
+            "train_agreement": 0.4 * epoch,
+            "train_consistency_weight": 15.0 * epoch,
             "rate": 0.1,
             "rates": {"stem": 0.0, "head": 0.1 / epoch},
             "ratios": {"stem": 0.01 * epoch, "head": None},

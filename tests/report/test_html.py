@@ -63,7 +63,7 @@ def test_a_missing_section_is_left_out(document, parse, key, section, empty):
         document[key] = empty
     gone = {section}
     if key == "log":  # these draw it too
-        gone |= {"confidence", "layers"}
+        gone |= {"confidence", "consistency", "layers"}
     wanted = [s.key for s in SECTIONS if s.key not in gone]
     root = parse(document)
     assert names(root) == wanted

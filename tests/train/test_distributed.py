@@ -100,6 +100,16 @@ def test_two_processes_give_what_one_gives(more, tmp_path):
     check_same(tmp_path / "one", tmp_path / "two")
 
 
+def test_steps_of_snapshots_do_not_move_with_the_number_of_parts(tmp_path):
+    text = engine(RECIPE, "accumulate: 2")
+    assert together(lambda rank: start(text, tmp_path / "run").train()) == ["", ""]
+    run = Run(tmp_path / "run")
+    bench = Workbench(run)
+    planned = [t.member_steps() for t in bench.recipe.trajectories(bench.data.examples)]
+    assert [m.step for m in run.population] == [s for steps in planned for s in steps]
+    assert {line["processes"] for line in run.log()} == {2}
+
+
 def check_same(one, other):
     """Equal members and log lines, but for the order in which sums came out."""
     one, other = Run(one), Run(other)
@@ -116,6 +126,38 @@ def check_same(one, other):
             if not isinstance(value, str):
                 value = pytest.approx(value, rel=1e-3, abs=1e-5)
             assert right[name] == value, name
+
+
+CONSISTENT = """
+seed: 3
+data: {source: digits, val: 300, test: 1200, labelled: 60}
+model: {name: mlp, hidden: [16], norm: none}
+epochs: 4
+batch: 70
+augment: {crop: 1}
+checkpoint_seconds: 0
+engine: {device: cpu}
+strategies: [{name: temporal, ramp: 50%}, {name: pi, ramp: 50%}]
+"""
+
+
+def test_examples_without_a_label_in_two_processes(tmp_path):
+    """Targets are those of one process, and so are they after a resume in another."""
+    alone(CONSISTENT, tmp_path / "one")
+    folder = tmp_path / "two"
+
+    def stopped(rank):
+        steps = iter(range(2))
+        stop = rank == 1 and (lambda: next(steps, None) is None)
+        start(CONSISTENT, folder).train(Watcher(stop=stop or (lambda: False)))
+
+    said = together(stopped)
+    assert said[0] == said[1]
+    assert said[0].startswith("Interrupted: stopped temporal after step ")
+    assert int(said[0].split(" after step ")[1].split()[0]) >= 10  # there are targets
+    assert Workbench(Run(folder)).train()
+    check_same(tmp_path / "one", folder)
+    assert "train_agreement" in Run(folder).log()[-1]
 
 
 @pytest.mark.parametrize("shard", ["", "shard: true"])

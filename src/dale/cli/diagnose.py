@@ -176,10 +176,10 @@ def _swept(
     bench = Workbench(Run(source)) if source.is_dir() else None
     recipe = bench.recipe if bench else load_recipe(source)
     data = bench.data if bench else load_data(recipe)
-    steps = recipe.budget(len(data.splits["train"])).steps
-    total = seeds * len(rates) * len(counts) * steps
+    each = recipe.budget(data.examples).steps
+    steps = {"sweep": seeds * len(rates) * len(counts) * each}
     try:
-        with stopping() as stop, watching(total, stop, quiet) as watcher:
+        with stopping() as stop, watching(steps, stop, quiet) as watcher:
 
             def watch(name: str) -> Watcher:
                 return _named(watcher, name)

@@ -48,7 +48,7 @@ def plan(
     found = planned(parsed, data, minutes=minutes, every=every)
     if draw is not None:
         fitting = parsed.model_copy(update={"epochs": found.epochs})
-        _draw(draw, recipe.name, fitting, len(data.splits["train"]), every)
+        _draw(draw, recipe.name, fitting, data.examples, every)
     if json:
         show_json(found.to_dict())
         return

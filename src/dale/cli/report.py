@@ -41,7 +41,7 @@ def write_report(bench: "Workbench", output: Path | None = None) -> Path:
     from dale.store import finite
 
     evaluation = bench.run.read_result("evaluation")
-    examples = len(bench.data.splits["train"])
+    examples = bench.data.examples
     document = finite(gather(bench.run, bench.recipe, examples, evaluation))
     folder = output or bench.run.folder / "report"
     page = folder / "index.html"

@@ -81,7 +81,7 @@ def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
     from dale.cli.watching import watching
 
     recipe = bench.recipe
-    trajectories = recipe.trajectories(len(bench.data.splits["train"]))
+    trajectories = recipe.trajectories(bench.data.examples)
     steps = {trajectory.name: trajectory.steps for trajectory in trajectories}
     how = f"; go on with: dale train --resume {quote(str(bench.run.folder))}"
     try:

@@ -62,7 +62,7 @@ def facts(point: Point) -> str:
 
 class _Bar:
     def __init__(self, bar: Progress, steps: Mapping[str, int]) -> None:
-        self._bar, self._before, self._begun = bar, before(steps), False
+        self._bar, self._tally, self._begun = bar, Tally(steps), False
         total = sum(steps.values())
         self._task = bar.add_task("training", total=total, facts="")
 
@@ -72,7 +72,7 @@ class _Bar:
         )
 
     def _progress(self, point: Point) -> None:
-        done = self._before[point.trajectory] + point.step
+        done = self._tally.done(point.trajectory, point.step, point.steps)
         if not self._begun:
             # what an earlier process did says nothing of the pace of this one
             self._bar.reset(self._task, completed=done)
@@ -92,7 +92,7 @@ class _Lines:
     def __init__(
         self, steps: Mapping[str, int], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._before, self._total = before(steps), sum(steps.values())
+        self._tally, self._total = Tally(steps), sum(steps.values())
         self._clock, self._said = clock, clock()
         self._first: tuple[int, float] | None = None
 
@@ -100,7 +100,8 @@ class _Lines:
         return Watcher(self._progress, self._member, stop, say=_say, warn=_warn)
 
     def _progress(self, point: Point) -> None:
-        done, now = self._before[point.trajectory] + point.step, self._clock()
+        done = self._tally.done(point.trajectory, point.step, point.steps)
+        now = self._clock()
         self._first = self._first or (done, now)
         if now - self._said >= 30:
             self._said = now
@@ -123,15 +124,30 @@ class _Lines:
         err.print(member_line(member), soft_wrap=True)
 
 
-def before(steps: Mapping[str, int]) -> dict[str, int]:
-    """Updates of all trajectories before each.
+class Tally:
+    """Updates done in all, from where single trajectories stand.
+
+    Args:
+        steps: Updates of each trajectory, in the order they are trained. What goes by
+            another name, as members that are trained at once do, begins where the one
+            before it ends.
 
     Example:
-        >>> before({"nocycle": 40, "snapshot": 60})
-        {'nocycle': 0, 'snapshot': 40}
+        >>> tally = Tally({"nocycle": 40, "snapshot": 60})
+        >>> tally.done("snapshot", 10, 60), tally.done("others", 5, 20)
+        (50, 105)
     """
-    ends = accumulate(steps.values(), initial=0)
-    return dict(zip(steps, ends, strict=False))
+
+    def __init__(self, steps: Mapping[str, int]) -> None:
+        begins = accumulate(steps.values(), initial=0)
+        self._begins = dict(zip(steps, begins, strict=False))
+        self._end = 0
+
+    def done(self, name: str, step: int, steps: int) -> int:
+        """In all, when a trajectory of so many updates stands at one of them."""
+        begin = self._begins.setdefault(name, self._end)
+        self._end = begin + steps
+        return begin + step
 
 
 def _warn(words: str) -> None:

@@ -18,6 +18,7 @@ from dale.data.factory import factory
 from dale.data.folds import fold_size, leave_out, make_folds
 from dale.data.idx import idx
 from dale.data.images import images
+from dale.data.joined import UNKNOWN, Joined, training_split
 from dale.data.logits import (
     LOGIT_SUFFIXES,
     Logits,
@@ -37,10 +38,12 @@ __all__ = [
     "SEVERITIES",
     "SOURCES",
     "SPLITS",
+    "UNKNOWN",
     "Augment",
     "Corrupted",
     "Corruption",
     "Data",
+    "Joined",
     "Logits",
     "Novelty",
     "Source",
@@ -64,6 +67,7 @@ __all__ = [
     "npz",
     "read_logits",
     "resample_priors",
+    "training_split",
     "write_logits",
 ]
 

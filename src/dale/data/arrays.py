@@ -12,6 +12,9 @@ from torch import Tensor
 from dale.errors import DataError
 
 Layout = Literal["NCHW", "NHWC", "NHW", "NF"]
+Labelled = int | float | Literal["known"] | None
+"""How many training examples keep their label, a share of them; ``"known"`` for all
+whose target is not -1; None for all."""
 
 
 def as_inputs(values: Any, where: str, layout: Layout | None = None) -> Tensor:
@@ -58,13 +61,14 @@ def as_inputs(values: Any, where: str, layout: Layout | None = None) -> Tensor:
     return tensor.contiguous()
 
 
-def as_targets(values: Any, where: str, count: int) -> Tensor:
+def as_targets(values: Any, where: str, count: int, unknown: bool = False) -> Tensor:
     """Classes as int64 ``(N,)``.
 
     Args:
         values: An array or a tensor of an integer type.
         where: Name for messages.
         count: Number of inputs they belong to.
+        unknown: Whether -1 may stand for a class that is not known.
 
     Returns:
         A new tensor.
@@ -92,8 +96,10 @@ def as_targets(values: Any, where: str, count: int) -> Tensor:
             "for each input"
         )
     targets_N = tensor.to(torch.int64, copy=True)
-    if count and int(targets_N.min()) < 0:
-        raise DataError(f"{where} has class {int(targets_N.min())}; expected 0 or more")
+    least, lowest = -1 if unknown else 0, int(targets_N.min()) if count else 0
+    if lowest < least:
+        hint = " (labelled: known takes -1 for no label)" if lowest == -1 else ""
+        raise DataError(f"{where} has class {lowest}; expected 0 or more{hint}")
     return targets_N
 
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dale.data.arrays import Layout, as_inputs, as_targets
+from dale.data.arrays import Labelled, Layout, as_inputs, as_targets
 from dale.data.data import SPLITS, Data
 from dale.data.examples import Examples, Scaling
+from dale.data.joined import UNKNOWN
 from dale.data.readers import ArrayReader, Reader
 from dale.data.splits import make_splits
 from dale.errors import DataError
@@ -22,7 +23,8 @@ class Part(NamedTuple):
 
     Args:
         reader: Raw inputs.
-        targets_N: int64 class of each row of the reader.
+        targets_N: int64 class of each row of the reader; in training -1 for a row
+            whose class is not known.
     """
 
     reader: Reader
@@ -38,6 +40,7 @@ def assemble(
     train_limit: int | None = None,
     seed: int = 0,
     white: float | None = None,
+    labelled: Labelled = None,
 ) -> Data:
     """Make a data set of what a source has.
 
@@ -50,11 +53,14 @@ def assemble(
         val: Size of a made validation split: a number of examples or a share.
         test: The same for the test split.
         train_limit: Keep this many training examples, stratified.
-        seed: Of the splits and of what `train_limit` keeps.
+        seed: Of the splits, and of what `train_limit` and `labelled` keep.
         white: As in `dale.data.Data`.
+        labelled: Keep the labels of this many training examples, or of this share of
+            them, stratified; the others become the data set's ``unlabelled``. Those
+            whose target is -1 are among these in any case.
 
     Returns:
-        The data set, normalised by what is left of its training split.
+        The data set, normalised by all that is left for training, labelled or not.
 
     Raises:
         DataError: There is no training part, shapes differ, or a class is out of
@@ -73,19 +79,29 @@ def assemble(
     missing = {key: size for key, size in sizes.items() if key not in parts}
     targets = {key: part.targets_N for key, part in parts.items()}
     names = _class_names(name, targets, class_names)
-    rows = make_splits(train.targets_N, missing, seed)
+    known_N, unknown_N = _known(train.targets_N)
+    made = make_splits(train.targets_N[known_N], missing, seed)
+    rows = {key: known_N[places] for key, places in made.items()}
     _check_left(name, names, train.targets_N, rows["train"], " and ".join(missing))
+    rows["train"] = torch.cat([rows["train"], unknown_N]).sort().values
     if train_limit is not None:
         rows["train"] = _kept(name, train.targets_N, rows["train"], train_limit, seed)
         cause = f"train_limit {train_limit}"
         _check_left(name, names, train.targets_N, rows["train"], cause)
     scaling = Scaling(train.reader, rows["train"])
-    splits = {}
+    rows["train"], hidden_N = _labelled(train.targets_N, rows["train"], labelled, seed)
+    cause = f"labelled {labelled}"
+    _check_left(name, names, train.targets_N, rows["train"], cause)
+    splits, unlabelled = {}, None
     for key in SPLITS:
         part = parts.get(key, train)
         rows_N = rows.get(key, torch.arange(len(part.targets_N)))
         splits[key] = Examples(part.reader, rows_N, part.targets_N[rows_N], scaling)
-    return Data(name, train.reader.shape, len(names), names, splits, white)
+    if len(hidden_N):
+        unknown = torch.full((len(hidden_N),), UNKNOWN)
+        unlabelled = Examples(train.reader, hidden_N, unknown, scaling)
+    shape = train.reader.shape
+    return Data(name, shape, len(names), names, splits, white, unlabelled)
 
 
 def from_arrays(
@@ -100,8 +116,8 @@ def from_arrays(
         arrays: ``"train"`` and perhaps ``"val"`` and ``"test"`` to inputs and targets.
         name: Of the data set, for messages.
         layout: Meaning of the inputs' axes, as for `as_inputs`.
-        settings: ``class_names``, ``val``, ``test``, ``train_limit``, ``seed`` and
-            ``white`` of `assemble`.
+        settings: ``class_names``, ``val``, ``test``, ``train_limit``, ``seed``,
+            ``white`` and ``labelled`` of `assemble`.
 
     Returns:
         The data set.
@@ -117,7 +133,9 @@ def from_arrays(
     parts = {}
     for split, (inputs, targets) in arrays.items():
         values = as_inputs(inputs, f"{name}: inputs of {split}", layout)
-        targets_N = as_targets(targets, f"{name}: targets of {split}", len(values))
+        unknown = split == "train" and settings.get("labelled") == "known"
+        where = f"{name}: targets of {split}"
+        targets_N = as_targets(targets, where, len(values), unknown)
         parts[split] = Part(ArrayReader(values), targets_N)
     return assemble(name, parts, **settings)
 
@@ -147,6 +165,24 @@ def _kept(
     if limit >= len(rows_N):
         return rows_N
     return rows_N[make_splits(targets_N[rows_N], {"kept": limit}, seed)["kept"]]
+
+
+def _known(targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows whose class is known, and the others."""
+    known = targets_N != UNKNOWN
+    return known.nonzero().flatten(), (~known).nonzero().flatten()
+
+
+def _labelled(
+    targets_N: Tensor, rows_N: Tensor, size: Labelled, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Training rows that keep their label, and those without one."""
+    known, unknown = _known(targets_N[rows_N])
+    if isinstance(size, float) or (isinstance(size, int) and size < len(known)):
+        made = make_splits(targets_N[rows_N[known]], {"labelled": size}, seed)
+        known, hidden = known[made["labelled"]], known[made["train"]]
+        unknown = torch.cat([unknown, hidden]).sort().values
+    return rows_N[known], rows_N[unknown]
 
 
 def check_classes(name: str, targets_N: Tensor, classes: int | None = None) -> int:
@@ -187,6 +223,9 @@ def check_classes(name: str, targets_N: Tensor, classes: int | None = None) -> i
 def _class_names(
     name: str, targets: Mapping[str, Tensor], given: tuple[str, ...] | None
 ) -> tuple[str, ...]:
+    targets = {**targets, "train": targets["train"][targets["train"] != UNKNOWN]}
+    if not len(targets["train"]):
+        raise DataError(f"{name}: no training example has a label")
     known = set(targets["train"].unique().tolist())
     count = len(given) if given else max(known) + 1
     for key, targets_N in targets.items():

@@ -70,6 +70,8 @@ class Data:
         splits: ``"train"``, ``"val"`` and ``"test"``; read-only.
         white: Raw value of white in images, where 0 is black; None for 255 in bytes,
             and for what is not known. Corruptions are scaled by it.
+        unlabelled: Training examples whose classes are not known, beside those of
+            ``"train"``; None where there are none. Their targets are never read.
 
     Example:
         >>> from dale.data import load
@@ -84,6 +86,13 @@ class Data:
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
     white: float | None = None
+    unlabelled: Split | None = None
+
+    @property
+    def examples(self) -> int:
+        """Training examples, with a label or without: as many as make an epoch."""
+        more = 0 if self.unlabelled is None else len(self.unlabelled)
+        return len(self.splits["train"]) + more
 
     def __post_init__(self) -> None:
         if set(self.splits) != set(SPLITS):

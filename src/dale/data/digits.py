@@ -6,12 +6,19 @@ from dale.data.assemble import from_arrays
 from dale.data.data import Data
 
 
-def digits(val: int | float = 0.2, test: int | float = 0.2, seed: int = 0) -> Data:
+def digits(
+    val: int | float = 0.2,
+    test: int | float = 0.2,
+    labelled: int | float | None = None,
+    seed: int = 0,
+) -> Data:
     """1797 images of handwritten digits, 8×8 pixels, 10 classes; nothing is downloaded.
 
     Args:
         val: Size of the validation split: a number of examples or a share of all.
         test: Size of the test split.
+        labelled: Keep the labels of this many training examples, or of this share,
+            stratified; of all if None.
         seed: Of the stratified splits.
 
     Returns:
@@ -33,4 +40,6 @@ def digits(val: int | float = 0.2, test: int | float = 0.2, seed: int = 0) -> Da
     images, targets = load_digits(return_X_y=True)
     values = torch.from_numpy(images).to(torch.uint8).reshape(-1, 1, 8, 8)
     arrays = {"train": (values, targets)}
-    return from_arrays(arrays, "digits", val=val, test=test, seed=seed, white=16.0)
+    return from_arrays(
+        arrays, "digits", val=val, test=test, labelled=labelled, seed=seed, white=16.0
+    )

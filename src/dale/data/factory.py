@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from dale import factories
-from dale.data.arrays import Layout, as_inputs, as_targets
+from dale.data.arrays import Labelled, Layout, as_inputs, as_targets
 from dale.data.assemble import Part, assemble, check_classes
 from dale.data.data import Data
 from dale.data.readers import ArrayReader, DatasetReader, read_item
@@ -20,6 +20,7 @@ def factory(
     val: int | float = 0.1,
     test: int | float = 0.1,
     train_limit: int | None = None,
+    labelled: Labelled = None,
     class_names: tuple[str, ...] | None = None,
     seed: int = 0,
 ) -> Data:
@@ -40,6 +41,9 @@ def factory(
         val: Size of a made validation split: a number of examples or a share.
         test: The same for the test split.
         train_limit: Keep this many training examples, stratified; all if None.
+        labelled: Keep the labels of this many training examples, or of this share,
+            stratified; of all if None. With ``"known"`` those whose target is -1 have
+            none.
         class_names: One for each class; ``"0"``, ``"1"``, … if None.
         seed: Of the stratified splits.
 
@@ -65,19 +69,34 @@ def factory(
             "from split names to arrays or datasets"
         )
     parts = {
-        str(split): _part(value, f"{function}: {split}", layout)
+        str(split): _part(
+            value,
+            f"{function}: {split}",
+            layout,
+            split == "train" and labelled == "known",
+        )
         for split, value in made.items()
     }
-    return assemble(function, parts, class_names, val, test, train_limit, seed)
+    return assemble(
+        function,
+        parts,
+        class_names,
+        val,
+        test,
+        train_limit,
+        seed,
+        labelled=labelled,
+    )
 
 
-def _part(value: Any, where: str, layout: Layout | None) -> Part:
+def _part(value: Any, where: str, layout: Layout | None, unknown: bool) -> Part:
     if isinstance(value, tuple | list) and len(value) == 2:
         inputs = as_inputs(value[0], f"{where} inputs", layout)
-        targets_N = as_targets(value[1], f"{where} targets", len(inputs))
+        targets_N = as_targets(value[1], f"{where} targets", len(inputs), unknown)
         return Part(ArrayReader(inputs), targets_N)
     reader = DatasetReader.of(value, where)
-    return Part(reader, as_targets(_targets(value, where), where, len(reader)))
+    targets_N = as_targets(_targets(value, where), where, len(reader), unknown)
+    return Part(reader, targets_N)
 
 
 def _targets(dataset: Any, where: str) -> Any:

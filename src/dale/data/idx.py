@@ -23,6 +23,7 @@ def idx(
     path: str | Path,
     val: int | float = 0.1,
     train_limit: int | None = None,
+    labelled: int | float | None = None,
     class_names: tuple[str, ...] | None = None,
     seed: int = 0,
 ) -> Data:
@@ -39,6 +40,8 @@ def idx(
             them.
         train_limit: Keep this many training images, stratified; all if None. It
             changes neither the validation nor the test split.
+        labelled: Keep the labels of this many training images, or of this share,
+            stratified; of all if None.
         class_names: One for each class; ``"0"``, ``"1"``, … if None.
         seed: Of the stratified splits.
 
@@ -76,6 +79,7 @@ def idx(
         class_names=class_names,
         val=val,
         train_limit=train_limit,
+        labelled=labelled,
         seed=seed,
     )
 

@@ -33,6 +33,7 @@ def images(
     val: int | float = 0.1,
     test: int | float = 0.1,
     train_limit: int | None = None,
+    labelled: int | float | None = None,
     memory_mb: int = 1000,
     seed: int = 0,
 ) -> Data:
@@ -40,8 +41,9 @@ def images(
 
     The classes are the folders in ``train`` in the order of their names. ``val`` may be
     called ``valid`` or ``validation``. A missing split is taken from the training
-    images. Files with other endings and what is hidden are passed over; an image that
-    lies anywhere else than in a class folder itself is refused.
+    images. Images in ``unlabelled``, which has no class folders, are training images
+    without a label. Files with other endings and what is hidden are passed over; an
+    image that lies anywhere else than in a class folder itself is refused.
 
     Files are decoded by Pillow when batches ask for them, turned upright as their EXIF
     data say, and scaled with an anti-aliasing bilinear filter.
@@ -57,6 +59,8 @@ def images(
         val: Size of a made validation split: a number of examples or a share.
         test: The same for the test split.
         train_limit: Keep this many training images, stratified; all if None.
+        labelled: Keep the labels of this many training images, or of this share,
+            stratified; of all if None.
         memory_mb: Where all decoded images of a split's folder fit in so many 10⁶
             bytes, each is decoded once.
         seed: Of the stratified splits.
@@ -88,7 +92,9 @@ def images(
             raise DataError(
                 f"{folder}: {split} has class {unseen!r}, which train lacks"
             )
+    unlabelled = _unlabelled(folder)
     everything = [p for files in found.values() for ps in files.values() for p in ps]
+    everything += unlabelled
     headers = dict(zip(everything, in_threads(header, everything), strict=True))
     chosen = _size(headers, size)
     mode = _mode(headers, color)
@@ -96,9 +102,13 @@ def images(
     for split, files in found.items():
         paths = tuple(p for ps in files.values() for p in ps)
         targets = [names.index(name) for name, ps in files.items() for _ in ps]
+        if split == "train":
+            paths, targets = (*paths, *unlabelled), targets + len(unlabelled) * [-1]
         reader = FolderReader(paths, chosen, fit, mode, memory_mb)
         parts[split] = Part(reader, torch.tensor(targets))
-    return assemble(str(folder), parts, names, val, test, train_limit, seed)
+    return assemble(
+        str(folder), parts, names, val, test, train_limit, seed, labelled=labelled
+    )
 
 
 def _splits(folder: Path) -> dict[str, Files]:
@@ -112,6 +122,18 @@ def _splits(folder: Path) -> dict[str, Files]:
     if "train" not in found:
         raise DataError(f"{folder} has no folder train; expected train/<class>/<image>")
     return found
+
+
+def _unlabelled(folder: Path) -> list[Path]:
+    """Training images without a label; they lie in one folder."""
+    place = folder / "unlabelled"
+    if not place.is_dir():
+        return []
+    own, deeper = _walked(place)
+    if deeper or not own:
+        found = f"{deeper[0]} lies in a folder" if deeper else "it has none"
+        raise DataError(f"{place}: expected images directly in it; {found}")
+    return own
 
 
 def _files(folder: Path) -> Files:

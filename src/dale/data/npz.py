@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from dale.data.arrays import Layout
+from dale.data.arrays import Labelled, Layout
 from dale.data.assemble import from_arrays
 from dale.data.data import SPLITS, Data
 from dale.errors import DataError
@@ -19,6 +19,7 @@ def npz(
     val: int | float = 0.1,
     test: int | float = 0.1,
     train_limit: int | None = None,
+    labelled: Labelled = None,
     class_names: tuple[str, ...] | None = None,
     seed: int = 0,
     white: float | None = None,
@@ -36,6 +37,9 @@ def npz(
         val: Size of a made validation split: a number of examples or a share.
         test: The same for the test split.
         train_limit: Keep this many training examples, stratified; all if None.
+        labelled: Keep the labels of this many training examples, or of this share,
+            stratified; of all if None. With ``"known"`` those whose ``y_train`` is -1
+            have none.
         class_names: One for each class; ``"0"``, ``"1"``, … if None.
         seed: Of the stratified splits.
         white: Raw value of white in images; 255 for bytes if None.
@@ -76,6 +80,7 @@ def npz(
         val=val,
         test=test,
         train_limit=train_limit,
+        labelled=labelled,
         seed=seed,
         white=white,
     )

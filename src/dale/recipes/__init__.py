@@ -3,6 +3,7 @@
 from dale.recipes.calibration import calibrate as calibrate
 from dale.recipes.checking import Checked as Checked
 from dale.recipes.checking import verify as verify
+from dale.recipes.costs import every_strategy as every_strategy
 from dale.recipes.diagnosing import diagnose as diagnose
 from dale.recipes.drifting import drift as drift
 from dale.recipes.ergodic import compare_averages as compare_averages
@@ -20,7 +21,6 @@ from dale.recipes.logits import read_calibrator as read_calibrator
 from dale.recipes.logits import save_calibrator as save_calibrator
 from dale.recipes.planning import Plan as Plan
 from dale.recipes.planning import Price as Price
-from dale.recipes.planning import every_strategy as every_strategy
 from dale.recipes.planning import plan as plan
 from dale.recipes.pooling import first_pool as first_pool
 from dale.recipes.pooling import pool as pool

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from dale.data import Data
 from dale.predict import infer
-from dale.train import Recipe, Rehearsal
+from dale.train import Recipe, Rehearsal, Trajectory
 
 _SECONDS = 2.0
 _SCORED = 1000  # examples that scoring is timed on
@@ -62,12 +62,19 @@ class Pilot:
     memory: Memory
 
 
-def fly(recipe: Recipe, data: Data) -> Pilot:
+def fly(
+    recipe: Recipe,
+    data: Data,
+    trajectory: Trajectory | None = None,
+    share: float = 1.0,
+) -> Pilot:
     """Make a few updates of a recipe's network on its data, and keep nothing.
 
     Args:
         recipe: What would be trained.
         data: Its data.
+        trajectory: Whose updates they are, where it asks for more than right answers.
+        share: Of the usual time.
 
     Returns:
         Time and memory. Neither the random generators nor the disk are touched.
@@ -79,13 +86,15 @@ def fly(recipe: Recipe, data: Data) -> Pilot:
         return call if recipe.engine.compile else _Listener(call, heard)
 
     with torch.random.fork_rng():
-        rehearsal = Rehearsal(recipe, data, listen)
+        rehearsal = Rehearsal(recipe, data, listen, trajectory)
         model, seconds = rehearsal.model, list[float]()
+        # from the last step on: by then everything that is asked for is computed
+        first = 0 if trajectory is None else trajectory.steps
         begun = time.perf_counter()
-        while time.perf_counter() - begun < _SECONDS or len(seconds) < 4:
+        while time.perf_counter() - begun < share * _SECONDS or len(seconds) < 4:
             started = time.perf_counter()
             # at a rate of zero: the time is the same, and no loss runs away
-            rehearsal.update(len(seconds), 0.0)
+            rehearsal.update(first + len(seconds), 0.0)
             seconds.append(time.perf_counter() - started)
         activations = max(heard, default=0)
         memory = _memory(model, rehearsal.optimizer, activations)

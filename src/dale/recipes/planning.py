@@ -6,10 +6,11 @@ from math import inf
 from typing import Any
 
 from dale.data import Data
-from dale.errors import InputError, RecipeError
+from dale.errors import InputError
 from dale.models import count_parameters
-from dale.recipes.pilot import Pilot, fly
-from dale.train import STRATEGIES, Recipe, Trajectory, build_model
+from dale.recipes.costs import Costs, every_strategy
+from dale.recipes.pilot import Pilot
+from dale.train import Recipe, Trajectory, build_model
 from dale.train.stacked import outlook
 from dale.weights import weights_of
 
@@ -75,7 +76,8 @@ class Plan:
         examples: Sizes of the splits.
         parameters: Trainable numbers of the model.
         disk_bytes: Members and the last saved states.
-        pilot: Time and memory of an update, measured.
+        pilot: Time and memory of an update, measured; the dearest where the
+            strategies' updates differ.
         seconds: Of all updates, and of scoring after each epoch.
         prices: Every strategy there is, if that was asked for.
         together: How strategies with several runs would train them, where the recipe
@@ -122,27 +124,35 @@ def plan(
         InputError: Not even one epoch fits into ``minutes``.
         RecipeError: A strategy does not fit into the budget.
     """
-    pilot, examples = fly(recipe, data), len(data.splits["train"])
-    per_epoch = recipe.budget(recipe.seen(examples)).per_epoch
-    # an update with its share of the scoring after each epoch
-    each = pilot.seconds + pilot.scoring * len(data.splits["val"]) / per_epoch
+    examples = data.examples
+    # the recipe's own epochs may be too few for its strategies
+    long = recipe if minutes is None else recipe.model_copy(update={"epochs": _MANY})
+    costs = Costs(long, data, every)
     if minutes is not None:
-        recipe = _fitting(recipe, examples, each, 60 * minutes)
+        recipe = _fitting(recipe, examples, costs, 60 * minutes)
     trajectories = recipe.trajectories(examples)
     model = build_model(recipe, data, recipe.seed)
     size = sum(tensor.nbytes for tensor in weights_of(model).values())
     return Plan(
         trajectories=tuple(map(_planned, trajectories)),
         epochs=recipe.epochs,
-        per_epoch=per_epoch,
-        examples={name: len(split) for name, split in data.splits.items()},
+        per_epoch=recipe.budget(recipe.seen(examples)).per_epoch,
+        examples=_sizes(data),
         parameters=count_parameters(model),
         disk_bytes=size * (_members(trajectories) + 3),
-        pilot=pilot,
-        seconds=each * _steps(trajectories),
-        prices=_prices(recipe, examples, each, size) if every else (),
+        pilot=costs.dearest(trajectories),
+        seconds=costs.seconds(trajectories),
+        prices=_prices(recipe, examples, costs, size) if every else (),
         together=outlook(recipe, trajectories),
     )
+
+
+def _sizes(data: Data) -> dict[str, int]:
+    """Examples by split, and those without a label."""
+    sizes = {name: len(split) for name, split in data.splits.items()}
+    if data.unlabelled is not None:
+        sizes["unlabelled"] = len(data.unlabelled)
+    return sizes
 
 
 def _planned(trajectory: Trajectory) -> Planned:
@@ -171,13 +181,13 @@ def _members(trajectories: Sequence[Trajectory]) -> int:
     return sum(trajectory.member_count() for trajectory in trajectories)
 
 
-def _fitting(recipe: Recipe, examples: int, each: float, seconds: float) -> Recipe:
+def _fitting(recipe: Recipe, examples: int, costs: Costs, seconds: float) -> Recipe:
     """The recipe with as many epochs as the time allows."""
     if not 0 < seconds < inf:
         raise InputError(f"minutes: expected a number > 0, got {seconds / 60:g}")
     # the recipe's own epochs may be too few for its strategies
     long = recipe.model_copy(update={"epochs": _MANY})
-    epoch = each * _steps(long.trajectories(examples)) / _MANY
+    epoch = costs.seconds(long.trajectories(examples)) / _MANY
     epochs = int(seconds / epoch)
     if epochs < 1:
         raise InputError(
@@ -187,34 +197,15 @@ def _fitting(recipe: Recipe, examples: int, each: float, seconds: float) -> Reci
     return recipe.model_copy(update={"epochs": epochs})
 
 
-def every_strategy(recipe: Recipe, examples: int) -> dict[str, list[Trajectory] | str]:
-    """Trajectories of every strategy there is, at the recipe's budget.
-
-    Args:
-        recipe: The budget; a strategy that it has is taken with its settings.
-        examples: Number of training examples.
-
-    Returns:
-        By strategy; a text says why one does not fit into the budget.
-    """
-    given = {spec.name: spec for spec in reversed(recipe.strategies)}
-    found: dict[str, list[Trajectory] | str] = {}
-    for name in STRATEGIES:
-        strategies = (given.get(name, name),)
-        one = Recipe.model_validate({**dict(recipe), "strategies": strategies})
-        try:
-            found[name] = one.trajectories(examples)
-        except RecipeError as error:
-            found[name] = str(error).partition(": ")[2]
-    return found
-
-
-def _prices(recipe: Recipe, examples: int, each: float, size: int) -> tuple[Price, ...]:
+def _prices(
+    recipe: Recipe, examples: int, costs: Costs, size: int
+) -> tuple[Price, ...]:
     given = {spec.name for spec in recipe.strategies}
     found = []
     for name, trajectories in every_strategy(recipe, examples).items():
-        if isinstance(trajectories, str):
-            found.append(Price(name, name in given, problem=trajectories))
+        problem = trajectories if isinstance(trajectories, str) else None
+        if isinstance(trajectories, str) or (problem := costs.problem(trajectories)):
+            found.append(Price(name, name in given, problem=problem))
             continue
         steps, members = _steps(trajectories), _members(trajectories)
         found.append(
@@ -223,7 +214,7 @@ def _prices(recipe: Recipe, examples: int, each: float, size: int) -> tuple[Pric
                 name in given,
                 steps=steps,
                 members=members,
-                seconds=each * steps,
+                seconds=costs.seconds(trajectories),
                 disk_bytes=members * size,
             )
         )

@@ -212,7 +212,7 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     """
     parsed = parse_recipe(recipe, origin)
     loaded = load_data(parsed)
-    parsed.trajectories(len(loaded.splits["train"]))
+    parsed.trajectories(loaded.examples)
     if parsed.folds is not None:
         folds_of(parsed, loaded)
     openers(parsed.trackers)

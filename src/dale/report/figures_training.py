@@ -10,8 +10,12 @@ from dale.report.html_numbers import finite, finites
 from dale.report.style import ACCENT, PALETTE
 
 Points = tuple[list[float], list[float]]
-_SHARES = ("error", "ece")  # shown in percent
-_TITLES = {"ece": "ECE", "logit_norm": "norm of the logits"}
+_SHARES = ("error", "ece", "agreement")  # shown in percent
+_TITLES = {
+    "ece": "ECE",
+    "logit_norm": "norm of the logits",
+    "consistency_weight": "weight",
+}
 
 
 def schedule(rows: Sequence[Mapping], colours: Mapping[str, str]) -> Figure:
@@ -67,7 +71,8 @@ def curves(
         members: The document's ``members``; a member is marked where its trajectory
             was at its step, on the validation curve, or on the training curve when
             there is no validation.
-        quantity: ``loss``, ``error``, ``ece`` or ``logit_norm``.
+        quantity: ``loss``, ``error``, ``ece``, ``logit_norm``, ``agreement`` or
+            ``consistency_weight``.
         colours: Trajectory → colour.
 
     Returns:

@@ -13,6 +13,7 @@ from dale.report.sections_folds import folds
 from dale.report.sections_merging import soundness
 from dale.report.sections_plots import (
     Plots,
+    consistency,
     curves,
     diagnosis,
     disagreement,
@@ -52,6 +53,7 @@ SECTIONS = (
     Section("range_test", "Range test", rates),
     Section("curves", "Training", curves),
     Section("layers", "Layers", layers),
+    Section("consistency", "Agreement of predictions", consistency),
     Section("diagnosis", "Gradients and curvature", diagnosis),
     Section("disagreement", "Disagreement of members", disagreement),
     Section("ergodicity", "Time and ensemble averages", ergodicity),

@@ -8,6 +8,7 @@ from dale.report.html_numbers import decimal, finite, percent, whole
 from dale.report.html_tags import Html, join, tag
 from dale.report.style import colours
 
+_CONSISTENCY = {"agreement": "Agreement", "consistency_weight": "Weight"}
 Plots = dict[str, Figure]
 """Figures of the page by the id of the element that shows them."""
 
@@ -190,6 +191,25 @@ def layers(document: Mapping, plots: Plots) -> Html | None:
     lede = (
         "From the input, above, to the head, below, at the end of each epoch. "
         "Crosses: layers that were frozen."
+    )
+    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
+
+
+def consistency(document: Mapping, plots: Plots) -> Html | None:
+    """Predictions that agree with what they are compared with, and the weight of it."""
+    log, made = document.get("log") or (), []
+    for quantity, title in _CONSISTENCY.items():
+        rows = [row for row in log if finite(row.get(f"train_{quantity}")) is not None]
+        if rows:
+            figure = figures_training.curves(rows, (), quantity, colours(document))
+            made.append(place(plots, figure, f"{title} against step", tag("b", title)))
+    if not made:
+        return None
+    lede = (
+        "Share of the training examples, with a label or without, whose likeliest "
+        "class is that of the prediction that they are compared with: the mean of "
+        "earlier epochs, or a second one. The weight is that of their squared "
+        "differences."
     )
     return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
 

@@ -11,10 +11,14 @@ from dale.data import Augment, Data, augmentation
 from dale.errors import ModelError, RecipeError
 from dale.keys import key
 from dale.models import build, build_factory, check_output
+from dale.train.consistency import Consistent
+from dale.train.engine import Engine
 from dale.train.layers import parameter_groups
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
+from dale.train.seams import Seams
 from dale.train.specs import settings
+from dale.train.trajectory import Trajectory
 
 
 def build_model(recipe: Recipe, data: Data, seed: int) -> nn.Module:
@@ -62,3 +66,19 @@ def optimizer_of(recipe: Recipe, parameters: Iterable[Any]) -> Optimizer:
 def build_augment(recipe: Recipe) -> Augment | None:
     """The recipe's augmentation, or None."""
     return None if recipe.augment is None else augmentation(**dict(recipe.augment))
+
+
+def asking(
+    trajectory: Trajectory, recipe: Recipe, data: Data, engine: Engine, seams: Seams
+) -> Seams:
+    """What is hung into the updates, with the objective of the trajectory, if any."""
+    if trajectory.consistency is None:
+        return seams
+    return Consistent(
+        trajectory.consistency,
+        trajectory.batches(trajectory.split(data), recipe.batch),
+        data.classes,
+        engine,
+        recipe.budget(data.examples).per_epoch,
+        recipe.label_smoothing,
+    ).hang(seams)

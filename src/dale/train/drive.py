@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dale.data import Data, leave_out, make_folds
+from dale.errors import RecipeError
 from dale.store import Member, Run
-from dale.train.building import build_augment, build_model, build_optimizer
+from dale.train.building import asking, build_augment, build_model, build_optimizer
 from dale.train.companions import before_each_step, build_companions
 from dale.train.engine import Engine
 from dale.train.follow import Follower
@@ -38,8 +39,14 @@ def _nothing(trajectory: Trajectory, model: nn.Module, optimizer: Optimizer) -> 
 
 
 def folds_of(recipe: Recipe, data: Data) -> Tensor:
-    """The fold, from 0, of each training example of a recipe that has folds."""
+    """The fold, from 0, of each training example of a recipe that has folds.
+
+    Raises:
+        RecipeError: Part of the examples has no label.
+    """
     assert recipe.folds is not None
+    if data.unlabelled is not None:
+        raise RecipeError("folds: expected a label for every training example")
     return make_folds(data.splits["train"].targets_N, recipe.folds, recipe.seed)
 
 
@@ -73,8 +80,7 @@ def train(
     team = Engine(recipe.engine).team
     inputs = {run.recipe_path.name: run.recipe_digest, **_fingerprints(data)}
     team.lead(lambda: run.pin(inputs))
-    examples = len(data.splits["train"])
-    trajectories = recipe.trajectories(examples)
+    trajectories = recipe.trajectories(data.examples)
     mirror = team.lead(lambda: _mirror(run, recipe, watcher))
     if mirror is not None:
         watcher = replace(watcher, record=mirror.send)
@@ -123,6 +129,9 @@ def _fingerprints(data: Data) -> dict[str, str]:
     """
     targets = data.splits["train"].targets_N.contiguous().numpy()
     found = {name: data.splits[name].digest() for name in ("val", "test")}
+    if data.unlabelled is not None:
+        count = str(len(data.unlabelled)).encode()
+        found["unlabelled examples"] = sha256(count).hexdigest()
     return {"train targets": sha256(targets.tobytes()).hexdigest(), **found}
 
 
@@ -142,8 +151,9 @@ def _train_one(
     whole = engine.twin(made)
     model = engine.place_model(made)
     optimizer = build_optimizer(recipe, model)
-    hung, examples = seams(trajectory, model, optimizer), len(data.splits["train"])
-    span = trajectory.steps, recipe.budget(examples).per_epoch
+    split, per_epoch = trajectory.split(data), recipe.budget(data.examples).per_epoch
+    hung = asking(trajectory, recipe, data, engine, seams(trajectory, model, optimizer))
+    span = trajectory.steps, per_epoch
     if recipe.companions:
         name = recipe.optimizer.name
         schedules = build_companions(recipe.companions, name, *span)
@@ -165,9 +175,10 @@ def _train_one(
         trajectory=trajectory,
         model=model,
         optimizer=optimizer,
-        split=data.splits["train"],
+        split=split,
         classes=data.classes,
         batch=recipe.batch,
+        per_epoch=per_epoch,
         engine=engine,
         keeper=keeper,
         evaluate=keeper.score,

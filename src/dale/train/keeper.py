@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dale.data import Data, Split
+from dale.data import Data, Split, training_split
 from dale.errors import CorruptError, RecipeError, TrainingError
 from dale.keys import key
 from dale.store import Log, Member, Run
@@ -58,6 +58,7 @@ def statistics_batches(
     seed: int,
     model: nn.Module,
     rows_N: Tensor | None = None,
+    unlabelled: bool = False,
 ) -> Iterator[Tensor]:
     """One walk over the training examples, mixed, without augmentation.
 
@@ -67,11 +68,12 @@ def statistics_batches(
         seed: Of the order.
         model: The network that will see them; they are put on its device.
         rows_N: Rows to walk over in place of every row once.
+        unlabelled: Whether it goes over those without a label too.
 
     Yields:
         Inputs.
     """
-    split = data.splits["train"]
+    split = training_split(data, unlabelled)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     batches = Batches(len(split), recipe.batch)
     generator = torch.Generator().manual_seed(key(seed, "statistics"))
@@ -189,7 +191,12 @@ class RunKeeper:
             trajectory = self._trajectory
             rows_N = trajectory.rows(len(self._data.splits["train"]))
             walk = statistics_batches(
-                self._data, self._recipe, trajectory.seed, model, rows_N
+                self._data,
+                self._recipe,
+                trajectory.seed,
+                model,
+                rows_N,
+                unlabelled=trajectory.consistency is not None,
             )
             fresh = reestimate(model, [found[place] for place in places], walk)
             for place, weights in zip(places, fresh, strict=True):

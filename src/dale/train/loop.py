@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dale.data import Augment, Split
 from dale.errors import Interrupted, TrainingError
 from dale.train import sharding
-from dale.train.batches import Batches
 from dale.train.collect import AverageCollector
 from dale.train.engine import Engine
 from dale.train.guard import Guard
@@ -45,6 +44,8 @@ class Loop:
         split: Training examples.
         classes: Number of classes.
         batch: Largest batch.
+        per_epoch: Updates of an epoch, after which it is scored and logged; those of
+            one pass over the examples unless given.
         engine: Device, precision and processes.
         keeper: Where states, members and log lines go.
         evaluate: Scores of the model on held-out examples.
@@ -71,6 +72,7 @@ class Loop:
     engine: Engine
     keeper: Keeper
     evaluate: Callable[[nn.Module], Mapping[str, float]]
+    per_epoch: int | None = None
     augment: Augment | None = None
     label_smoothing: float = 0.0
     seconds: float | None = None
@@ -101,13 +103,12 @@ class Loop:
         self._pulse = Pulse(self.engine.team, self.stop, self.keeper.due)
         step = done = self._resume()
         self._pace = self._paced()
-        per_epoch = self._batches.per_epoch
         rows_N = trajectory.rows(len(self.split))
         order, ordered = None, -1
         while step < (self._stopped or trajectory.steps):
-            epoch, index = divmod(step, per_epoch)
-            if epoch != ordered:
-                order, ordered = self._batches.order(trajectory.seed, epoch), epoch
+            turn, index = divmod(step, self._batches.per_epoch)
+            if turn != ordered:
+                order, ordered = self._batches.order(trajectory.seed, turn), turn
                 order = order if rows_N is None else rows_N[order]
                 self.model.train()
             assert order is not None
@@ -122,8 +123,9 @@ class Loop:
             step += 1
             for hook in seams.after_step:
                 hook(step)
-            self._sums.add(step - 1, end - start, loss, wrong)
-            self._ended = step // per_epoch > done // per_epoch
+            unknown = self._unknown(order[start:end])
+            self._sums.add(step - 1, end - start, unknown, loss, wrong)
+            self._ended = step // self._per_epoch > done // self._per_epoch
             self._ended = self._ended or step == trajectory.steps
             self._after(step, done)
             done, step = step, self._pace.following(step)
@@ -131,13 +133,20 @@ class Loop:
 
     def _open(self) -> None:
         """Nothing is done yet."""
-        self._batches = Batches(len(self.split), self.batch)
+        self._batches = self.trajectory.batches(self.split, self.batch)
+        self._per_epoch = self.per_epoch or self._batches.per_epoch
         self._collectors = self.trajectory.collectors()
         self._sums = EpochSums()
         self._processes: list[list[int]] = []
         self._stopped: int | None = None
         self._scored: tuple[int, Mapping[str, float]] = (-1, {})
         self._spent, self._ended, self._begun = 0.0, False, self.clock()
+
+    def _unknown(self, rows_N: Tensor) -> int:
+        """How many of these have no label."""
+        if self._batches.labelled is None:
+            return 0
+        return int((rows_N >= self._batches.labelled).sum())
 
     def _taken(self) -> float:
         return self._spent + self.clock() - self._begun
@@ -221,8 +230,7 @@ class Loop:
                 self.plateau.note(scores)
             if self.guard is not None:
                 average = self._scores_of_average(self.guard.spec.of, model)
-                loss = self._sums.loss / max(self._sums.examples, 1)
-                stop = self.guard.note(loss, scores, average)
+                stop = self.guard.note(self._sums.mean_loss, scores, average)
         if self.plateau is not None:  # the first process has the lowest factor
             self.plateau.scale = -self.engine.team.most(-self.plateau.scale)[0]
         if self.engine.team.most(stop)[0] and step < self.trajectory.steps:
@@ -263,11 +271,11 @@ class Loop:
         sums = self._sums
         return {
             "trajectory": self.trajectory.name,
-            "epoch": -(-step // self._batches.per_epoch),
+            "epoch": -(-step // self._per_epoch),
             "step": step,
             "rate": self._rate(step),
-            "train_loss": sums.loss / max(sums.examples, 1),
-            "train_error": sums.wrong / max(sums.examples, 1),
+            "train_loss": sums.mean_loss,
+            "train_error": sums.error,
             **{f"val_{n}": v for n, v in self._scores(step, model).items()},
             **(self.guard.record() if self.guard is not None else {}),
             **({} if self.seconds is None else {"examples": sums.examples}),
@@ -304,9 +312,9 @@ class Loop:
                 trajectory=self.trajectory.name,
                 step=step,
                 steps=self.trajectory.steps,
-                epoch=-(-step // self._batches.per_epoch),
+                epoch=-(-step // self._per_epoch),
                 cycle=schedule.cycle(step - 1) + 1 if schedule.ends else 0,
-                loss=self._sums.loss / max(self._sums.examples, 1),
+                loss=self._sums.mean_loss,
                 rate=self._rate(step),
             )
         )
@@ -327,7 +335,7 @@ class Loop:
                 "ended": self._ended,
                 "seconds": self._taken(),
                 "scaler": engine.scaler_state,
-                "epoch": [sums.loss, sums.wrong, sums.examples],
+                "epoch": [sums.loss, sums.wrong, sums.examples, sums.labelled],
                 "processes": self._processes,
             }
             if engine.team.first:
@@ -365,7 +373,7 @@ class Loop:
         for name, carried in self.seams.carried.items():
             carried.load_state(state["carried"][name])
         self._load_watched(state)
-        ended = state["step"] % self._batches.per_epoch == 0
+        ended = state["step"] % self._per_epoch == 0
         self._ended, self._spent = state.get("ended", ended), state.get("seconds", 0.0)
         if state.get("stopped") is not None:
             self._stop(state["stopped"])

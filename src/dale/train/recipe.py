@@ -69,7 +69,8 @@ class Recipe(Spec):
         model: The network.
         strategies: What to do with the budget; each spends it once.
         collect: What is taken out of every trajectory beside its own members.
-        epochs: The budget of each strategy, in passes over the training examples.
+        epochs: The budget of each strategy, in passes over the training examples, with
+            a label or without.
         minutes: What the whole run may take: cycles are shortened evenly to fit.
         folds: Cross-validation: each strategy is trained once for each fold of the
             training examples, on the others.

@@ -7,12 +7,18 @@ import torch
 
 from dale.data import Data
 from dale.train.batches import Batches
-from dale.train.building import build_augment, build_model, build_optimizer
+from dale.train.building import (
+    asking,
+    build_augment,
+    build_model,
+    build_optimizer,
+)
 from dale.train.engine import Engine
 from dale.train.layers import Layerwise
 from dale.train.optimizers import OPTIMIZERS
 from dale.train.recipe import Recipe
-from dale.train.seams import classification
+from dale.train.seams import Seams, classification
+from dale.train.trajectory import Trajectory
 from dale.train.update import Updater
 
 
@@ -26,6 +32,8 @@ class Rehearsal:
         recipe: What would be trained.
         data: Its data.
         wrap: Put around the network's call, to listen to it.
+        trajectory: Whose updates; those of a trajectory that learns from labels alone
+            unless given.
     """
 
     def __init__(
@@ -33,11 +41,18 @@ class Rehearsal:
         recipe: Recipe,
         data: Data,
         wrap: Callable[[Any], Any] = lambda call: call,
+        trajectory: Trajectory | None = None,
     ) -> None:
         engine, split = Engine(recipe.engine), data.splits["train"]
+        self._seams = Seams()
+        if trajectory is not None:
+            split = trajectory.split(data)
+            self._seams = asking(trajectory, recipe, data, engine, self._seams)
         self.model = engine.place_model(build_model(recipe, data, recipe.seed))
         optimizer = build_optimizer(recipe, self.model)
-        self._batches, self._seed = Batches(len(split), recipe.batch), recipe.seed
+        self._batches, self._seed = Batches.of(split, recipe.batch), recipe.seed
+        if trajectory is not None:
+            self._batches = trajectory.batches(split, recipe.batch)
         per_epoch = self._batches.per_epoch
         rule = recipe.layer_rule(recipe.epochs * per_epoch, per_epoch)
         self._layers = None if rule is None else Layerwise(optimizer, rule)
@@ -52,7 +67,7 @@ class Rehearsal:
             split=split,
             classes=data.classes,
             engine=engine,
-            objective=classification(recipe.label_smoothing),
+            objective=self._seams.objective or classification(recipe.label_smoothing),
             augment=build_augment(recipe),
             needs=OPTIMIZERS[recipe.optimizer.name].needs,
         )
@@ -76,4 +91,6 @@ class Rehearsal:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         start, end = self._batches.bounds(place)
         loss, _ = self._updater(self._order_N[start:end], step)
+        for hook in self._seams.after_step:
+            hook(step + 1)
         return float(loss)

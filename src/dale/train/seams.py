@@ -23,11 +23,18 @@ class Batch:
         inputs: On the device, augmented.
         targets_N: int64 classes on the device.
         rows_N: Positions in the training split, on the CPU.
+        again: Gives the inputs under augmentation drawn anew; without augmentation
+            they are the same.
+        whole_N: Positions of the whole batch, over all microbatches and processes.
+        start: Where in those this microbatch begins.
     """
 
     inputs: Tensor
     targets_N: Tensor
     rows_N: Tensor
+    again: Callable[[], Tensor]
+    whole_N: Tensor
+    start: int
 
 
 Objective = Callable[[Call, Batch, int], tuple[Tensor, Tensor]]

@@ -18,18 +18,34 @@ class EpochSums:
         loss: Sum of the losses of the examples.
         wrong: Examples whose class was not the likeliest.
         examples: Examples seen.
-        waiting: Step, examples, mean loss and errors of updates not yet read from
-            the device; the last two are this process's share of them.
+        labelled: Those of them that have a label; all unless given.
+        waiting: Step, examples, those without a label, mean loss and errors of
+            updates not yet read from the device; the last two are this process's
+            share of them.
     """
 
     loss: float = 0.0
     wrong: int = 0
     examples: int = 0
-    waiting: list[tuple[int, int, Tensor, Tensor]] = field(default_factory=list)
+    labelled: int | None = None
+    waiting: list[tuple[int, int, int, Tensor, Tensor]] = field(default_factory=list)
 
-    def add(self, step: int, size: int, loss: Tensor, wrong: Tensor) -> None:
+    def add(
+        self, step: int, size: int, unknown: int, loss: Tensor, wrong: Tensor
+    ) -> None:
         """Note an update; nothing is read from the device yet."""
-        self.waiting.append((step, size, loss, wrong))
+        self.waiting.append((step, size, unknown, loss, wrong))
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the examples seen."""
+        return self.loss / max(self.examples, 1)
+
+    @property
+    def error(self) -> float:
+        """Of the labelled examples seen."""
+        known = self.examples if self.labelled is None else self.labelled
+        return self.wrong / max(known, 1)
 
     def flush(self, trajectory: Trajectory, total: Callable[[Tensor], Tensor]) -> None:
         """Read what waits.
@@ -43,16 +59,22 @@ class EpochSums:
         """
         if not self.waiting:
             return
-        losses = total(torch.stack([entry[2] for entry in self.waiting])).tolist()
-        wrongs = total(torch.stack([entry[3] for entry in self.waiting])).tolist()
-        for (step, size, _, _), loss, wrong in zip(
+        losses = total(torch.stack([entry[3] for entry in self.waiting])).tolist()
+        wrongs = total(torch.stack([entry[4] for entry in self.waiting])).tolist()
+        for (step, size, unknown, _, _), loss, wrong in zip(
             self.waiting, losses, wrongs, strict=True
         ):
-            self.note(trajectory, step, size, loss, wrong)
+            self.note(trajectory, step, size, loss, wrong, unknown)
         self.waiting.clear()
 
     def note(
-        self, trajectory: Trajectory, step: int, size: int, loss: float, wrong: int
+        self,
+        trajectory: Trajectory,
+        step: int,
+        size: int,
+        loss: float,
+        wrong: int,
+        unknown: int = 0,
     ) -> None:
         """Note an update that was read from the device.
 
@@ -63,5 +85,9 @@ class EpochSums:
             rate = trajectory.schedule(step)
             raise NotFiniteError(trajectory.name, step, rate, loss)
         self.loss += loss * size
-        self.wrong += wrong
+        # no class is right where none is known
+        self.wrong += wrong - unknown
+        if unknown or self.labelled is not None:
+            known = self.examples if self.labelled is None else self.labelled
+            self.labelled = known + size - unknown
         self.examples += size

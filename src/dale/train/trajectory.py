@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dale.data import Data, Split, training_split
 from dale.keys import key
 from dale.schedules import Schedule
+from dale.train.batches import Batches
 from dale.train.collect import Collector, SnapshotCollector
+from dale.train.consistency import Consistency
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Trajectory:
             own, then those that the recipe adds.
         bootstrap: Whether it trains on rows drawn with replacement, see `rows`.
         fold: The fold, from 1, that it does not see; None where there are none.
+        consistency: What it asks of its predictions; with it, it learns from examples
+            without a label too.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Trajectory:
     collectors: Callable[[], tuple[Collector, ...]]
     bootstrap: bool = False
     fold: int | None = None
+    consistency: Consistency | None = None
 
     @property
     def steps(self) -> int:
@@ -73,6 +79,15 @@ class Trajectory:
     def groups(self) -> list[str]:
         """The groups of all its members."""
         return list(dict.fromkeys(self.named(c)[1] for c in self.collectors()))
+
+    def split(self, data: Data) -> Split:
+        """The examples that it trains on."""
+        return training_split(data, unlabelled=self.consistency is not None)
+
+    def batches(self, split: Split, size: int) -> Batches:
+        """How these examples are cut into batches."""
+        asked = self.consistency
+        return Batches.of(split, size, 0.0 if asked is None else asked.share)
 
     def rows(self, examples: int) -> Tensor | None:
         """The training rows it sees in each epoch, or None for every row once."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -165,21 +166,27 @@ class Updater:
         engine, split = self.engine, self.split
         targets_N = split.targets_N[rows_N]
         bounds = shares(len(rows_N), engine.parts)[engine.mine]
-        if self.augment is not None:
-            seed = key(self.seed, "augment", step)
-            generator = torch.Generator().manual_seed(seed)
-            inputs = split.batch(rows_N, self.augment, generator)
-            cut = [inputs[start:end] for start, end in bounds]
-        else:
-            cut = [split.batch(rows_N[start:end]) for start, end in bounds]
-        return [
-            Batch(
-                engine.place(part),
-                engine.place(targets_N[start:end]),
-                rows_N[start:end],
-            )
-            for part, (start, end) in zip(cut, bounds, strict=True)
-        ]
+        whole = cache(partial(self._augmented, rows_N, step))
+        batches = []
+        for start, end in bounds:
+            if self.augment is None:
+                inputs = engine.place(split.batch(rows_N[start:end]))
+                again = partial(_same, inputs)
+            else:
+                inputs = engine.place(whole()[start:end])
+                again = partial(self._again, whole, start, end)
+            targets, rows = engine.place(targets_N[start:end]), rows_N[start:end]
+            batches.append(Batch(inputs, targets, rows, again, rows_N, start))
+        return batches
+
+    def _augmented(self, rows_N: Tensor, step: int, *more: str) -> Tensor:
+        """The whole batch, by draws for this step."""
+        seed = key(self.seed, "augment", step, *more)
+        generator = torch.Generator().manual_seed(seed)
+        return self.split.batch(rows_N, self.augment, generator)
+
+    def _again(self, whole: Callable[..., Tensor], start: int, end: int) -> Tensor:
+        return self.engine.place(whole("again")[start:end])
 
     def _forward_key(self, step: int, index: int) -> int:
         # the same draws for the same number of parts, whoever makes them
@@ -211,6 +218,10 @@ class Updater:
                 "them to depend on its parameters"
             )
         return logits
+
+
+def _same(inputs: Tensor) -> Tensor:
+    return inputs
 
 
 def _shape(found: object) -> object:

@@ -72,6 +72,11 @@ def obstacle(recipe: Recipe, part: Sequence[Trajectory], processes: int = 1) -> 
         "companions by pattern work on one network": any(
             isinstance(given, Mapping) for given in recipe.companions.values()
         ),
+        "predictions of one network are compared": any(
+            trajectory.consistency is not None for trajectory in part
+        ),
+        "some examples have no label": getattr(recipe.data, "labelled", None)
+        is not None,
         "folds leave out different examples": recipe.folds is not None,
         "companions follow schedules of different lengths": bool(recipe.companions)
         and len(lengths) > 1,

@@ -93,6 +93,8 @@ class Together:
     def _choose(self, part: Sequence[Trajectory]) -> dict[str, Any]:
         """The way of a part that has not begun."""
         why = obstacle(self.recipe, part, self.processes)
+        if not why and self.data.unlabelled is not None:
+            why = "some examples have no label"
         states = self.run.folder / "state"
         if not why and state_path(self.run.folder, name_of(part)).exists():
             return {"way": "stacked", "why": "they were begun so"}

@@ -8,6 +8,7 @@ averages and ensembles of different strategies can be held against one another.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dale.train.strategies.consistent import pi, temporal
 from dale.train.strategies.one import nocycle, single, snapshot
 from dale.train.strategies.several import bagging, hybrid, independent, short_cycles
 from dale.train.strategies.tails import fge, swa
@@ -99,6 +100,22 @@ STRATEGIES: Mapping[str, StrategyRow] = {
         "hybrid ensemble",
         "one",
         "",
+    ),
+    "temporal": StrategyRow(
+        temporal,
+        "a standard run that agrees with its earlier predictions, labelled or not",
+        "temporal ensembling",
+        "temporal ensembling",
+        "one",
+        "Laine and Aila 2017, arXiv 1610.02242",
+    ),
+    "pi": StrategyRow(
+        pi,
+        "a standard run whose predictions agree in pairs, labelled or not",
+        "Π-model",
+        "Π-models",
+        "one",
+        "Laine and Aila 2017, arXiv 1610.02242",
     ),
     "independent": StrategyRow(
         independent,

@@ -18,18 +18,12 @@ likes, and are not counted.
 
 import argparse
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
-
-from merging.models import make
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "merge_vs_mergekit.md"

@@ -21,7 +21,10 @@ Pieces = Callable[..., Iterator[Tensor]]
 
 
 def spans(count: int, size: int = BLOCK) -> Iterator[slice]:
-    """Consecutive places of so many elements, the last of what is left.
+    """Consecutive places of so many elements.
+
+    Yields:
+        Slices; the last is of what is left.
 
     Example:
         >>> [*spans(5, 2)]

@@ -38,8 +38,8 @@ def multislerp(
         normalize_weights: Divide the weights by their sum.
         eps: The ε above, positive.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: Weights that do not fit, a sum of 0 to be divided by, or `eps` is
@@ -97,8 +97,8 @@ def karcher(
         max_iter: The largest number of steps, at least 0.
         tol: Length of a step that counts as none, positive.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: `max_iter` or `tol` is out of range.

@@ -30,8 +30,9 @@ def slerp(tensors_K: Sequence[Tensor], *, t: float) -> Iterator[Tensor]:
         tensors_K: Two tensors of one shape, each taken as one vector.
         t: Where on the way, 0 at the first and 1 at the second; finite.
 
-    Returns:
-        The result, in float32 or wider; bit for bit the first at 0, the second at 1.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider; bit
+        for bit the first at 0, the second at 1.
 
     Raises:
         InputError: `t` is not finite.
@@ -83,8 +84,8 @@ def nuslerp(
         nuslerp_row_wise: Otherwise, take vectors along the first axis instead of
             along the last.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: Weights that do not fit.

@@ -25,8 +25,9 @@ def model_stock(
         base: That of their common ancestor.
         filter_wise: Angles and ``t`` for every index of the first axis on its own.
 
-    Returns:
-        The result, in float32 or wider; the base where the denominator vanishes.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider; the
+        base where the denominator vanishes.
 
     Example:
         >>> pair = [torch.tensor([3.0, 0.0]), torch.tensor([3.0, 3.0])]

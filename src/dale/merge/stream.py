@@ -1,30 +1,31 @@
 """Merging into files, one tensor after the other.
 
-What is in memory at a time is one tensor of every model and what its kernel makes of
-them, however many tensors there are. Shape suffix: K, models.
+What is in memory at a time is a piece of one tensor of every model, or the whole tensor
+where the method needs it, however many tensors there are. Shape suffix: K, models.
 """
 
-import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from dale.errors import DiskError, InputError
-from dale.files import PARTIAL, replacing, write_text
-from dale.merge.engine import Model, Plan, planned
-from dale.weights.container import Sealed, order, write_parts
+from dale.merge.engine import Model, planned
+from dale.merge.job import Job, runner, side_by_side
+from dale.merge.manifest import KIND, MANIFEST, manifest, plan_digest
+from dale.merge.shards import Shard, cut, index
+from dale.merge.unfinished import Journal, unfinished
+from dale.store import sealed
+from dale.weights.digest import digest_rows
 from dale.weights.lazy import INDEX
-from dale.weights.match import Weights
 
-_SHARD = 5_000_000_000
-_Group = tuple[str, ...]
+SHARD = 5_000_000_000
+"""The most bytes of tensors in one file of a folder, unless told otherwise."""
+Watch = Callable[[int, int], None]
+"""Told from time to time how many bytes of the result are done, and of how many."""
 
 
 def stream(
@@ -34,7 +35,7 @@ def stream(
     *,
     base: Model | None = None,
     seed: int = 0,
-    shard_bytes: int = _SHARD,
+    shard_bytes: int = SHARD,
     header: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> list[Path]:
@@ -63,6 +64,7 @@ def stream(
         DiskError: The disk refused a write.
 
     Example:
+        >>> import torch
         >>> from dale.weights import load
         >>> pair = [{"w": torch.zeros(2)}, {"w": torch.ones(2)}]
         >>> [path.name for path in stream(pair, "merged")]
@@ -70,99 +72,147 @@ def stream(
         >>> load("merged")[0]
         {'w': tensor([0.5000, 0.5000])}
     """
-    out, words = Path(out), dict(header or {})
-    if shard_bytes < 1:
-        raise InputError(f"shard_bytes must be 1 or more, got {shard_bytes}")
-    plan = planned(models, method, base, seed, settings)
+    plan = planned(models, method, base, settings)
     if not plan.row.streams:
         raise InputError(f"{method} needs whole models in memory and cannot stream")
-    if out.suffix == ".safetensors":
-        _write(plan, [plan.groups], [out], words)
-        return [out]
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    words = dict(header or {})
+    return write_jobs(plan.jobs, out, seed=seed, shard_bytes=shard_bytes, words=words)
+
+
+def write_jobs(
+    jobs: Sequence[Job],
+    out: str | Path,
+    *,
+    seed: int = 0,
+    shard_bytes: int = SHARD,
+    words: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes | Path] | None = None,
+    watch: Watch | None = None,
+    tell: Callable[[str], None] | None = None,
+    threads: int | None = None,
+) -> list[Path]:
+    """Do jobs and write what they give to files.
+
+    The result is made beside its name, in a folder ``.NAME.partial``, and takes its
+    name when it is whole. If the process is killed or the disk is full, the same call
+    goes on where it was, and ends with the same bytes; what is there is held against
+    its hash before it is used. Another call for the same name starts afresh.
+
+    Args:
+        jobs: Checked; see `dale.merge.engine.check`. No name occurs twice.
+        out: A folder that is new or empty; or a file, replaced when it is there, if
+            the name ends in ``.safetensors``.
+        seed: Of methods that draw at random.
+        shard_bytes: The most bytes of tensors in one file of a folder, but for a
+            single tensor that is larger; positive.
+        words: Words to keep in every file.
+        files: More files of the folder by name: their content, or a file to copy.
+        watch: Called now and then with the bytes done and the bytes there will be.
+        tell: Called with a line when something is taken over or thrown away.
+        threads: How many jobs are done at a time; as many as PyTorch uses if None.
+            The bytes do not depend on it.
+
+    Returns:
+        The files with tensors. In a folder lies a `dale.merge.manifest` too.
+
+    Raises:
+        InputError: A folder that is not empty, or more files beside a single file.
+        WeightsError: Kinds differ, or a file cannot be read.
+        LockedError: Another process makes the same.
+        DiskError: The disk refused a write.
+    """
+    out, words = Path(out), dict(words or {})
+    single = out.suffix == ".safetensors"
+    if shard_bytes < 1:
+        raise InputError(f"shard_bytes must be 1 or more, got {shard_bytes}")
+    if single and files:
+        raise InputError(f"{out} is one file; a folder is needed for {[*files]}")
+    if not single and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} must be a new or an empty folder")
-    shards = _shards(plan, shard_bytes)
-    names = _names(len(shards))
-    with _whole(out) as folder:
-        _write(plan, shards, [folder / name for name in names], words)
-        if len(shards) > 1:
-            _index(folder / INDEX, plan.weights_K[0], shards, names)
-    return [out / name for name in names]
-
-
-def _shards(plan: Plan, limit: int) -> list[list[_Group]]:
-    """Groups of names in the order of the first model, cut where a file is full."""
-    shards: list[list[_Group]] = [[]]
-    filled = 0
-    for names in plan.groups:
-        size = _bytes(plan.weights_K[0][names[0]])
-        if shards[-1] and filled + size > limit:
-            shards.append([])
-            filled = 0
-        shards[-1].append(names)
-        filled += size
-    return shards
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.dtype.itemsize
-
-
-def _names(count: int) -> list[str]:
-    if count == 1:
-        return ["model.safetensors"]
-    return [f"model-{i:05d}-of-{count:05d}.safetensors" for i in range(1, count + 1)]
-
-
-def _write(
-    plan: Plan, shards: list[list[_Group]], paths: list[Path], words: dict[str, str]
-) -> None:
-    first = plan.weights_K[0]
-    tables = [{names[0]: _outline(first[names[0]]) for names in g} for g in shards]
-    group = {names[0]: names for names in plan.groups}
-    # one walk for all files, as some methods measure all tensors before the first
-    made = plan.results([group[name] for table in tables for name in order(table)])
-    for table, path in zip(tables, paths, strict=True):
-        parts = (next(made)[1] for _ in table)
-        ties = {name: lead for lead in table for name in group[lead][1:]}
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            write_parts(file, table, parts, Sealed(words, ties, None, None))
-
-
-def _outline(tensor: Tensor) -> Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-
-
-def _index(
-    path: Path, first: Weights, shards: list[list[_Group]], names: list[str]
-) -> None:
-    pairs = zip(shards, names, strict=True)
-    places = {group[0]: name for shard, name in pairs for group in shard}
-    size = sum(_bytes(first[name]) for name in places)
-    index = {
-        "metadata": {"total_size": size},
-        "weight_map": dict(sorted(places.items())),
-    }
-    write_text(path, json.dumps(index, indent=2) + "\n")
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name when the block is done."""
-    folder: Path | None = None
+    more = {name: _content(content) for name, content in (files or {}).items()}
+    hashes = {name: sha256(content).hexdigest() for name, content in more.items()}
+    limit = sys.maxsize if single else shard_bytes
+    plan = plan_digest(jobs, seed, limit, words, hashes)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=PARTIAL)
-        folder = Path(made)
-        folder.chmod(0o755)
-        yield folder
-        if out.exists():
-            out.rmdir()
-        os.replace(folder, out)
-        folder = None
+        with unfinished(out, plan) as (folder, journal):
+            shards = cut(jobs, limit, folder, words)
+            if tell is not None and journal.stale:
+                tell(f"{out}: an unfinished merge of something else was thrown away")
+            rows = _fill(shards, jobs, seed, journal, watch, tell, threads)
+            if single:
+                os.replace(shards[0].path, out)
+                return [out]
+            for name, content in more.items():
+                (folder / name).write_bytes(content)
+            if len(shards) > 1:
+                (folder / INDEX).write_text(index(shards), encoding="utf-8")
+            whole = manifest(jobs, seed, journal.known, hashes, digest_rows(rows))
+            sealed.write(folder / MANIFEST, KIND, whole)
+            if out.exists():
+                out.rmdir()
+            os.replace(folder, out)
+            return [out / shard.path.name for shard in shards]
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DiskError(f"could not write {out}: {reason}") from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        kept = (
+            "" if plan is None else "; what is done is kept, and the same call goes on"
+        )
+        raise DiskError(f"could not write {out}: {reason}{kept}") from error
+
+
+def _content(content: bytes | Path) -> bytes:
+    return content.read_bytes() if isinstance(content, Path) else content
+
+
+def _fill(
+    shards: Sequence[Shard],
+    jobs: Sequence[Job],
+    seed: int,
+    journal: Journal,
+    watch: Watch | None,
+    tell: Callable[[str], None] | None,
+    threads: int | None,
+) -> list[str]:
+    """Write all tensors that are not there yet; gives the rows of the digest."""
+    with ExitStack() as stack:
+        handles = {shard: shard.open() for shard in shards}
+        for handle in handles.values():
+            stack.callback(os.close, handle)
+        _recheck(handles, journal, tell)
+        home = {job.name: shard for shard in shards for job in shard.jobs}
+        done = sum(job.nbytes for job in jobs if job.name in journal.known)
+        whole, rows = sum(job.nbytes for job in jobs), []
+        left = [job for job in jobs if job.name not in journal.known]
+        run = runner(jobs, seed) if left else None
+
+        def write(job: Job) -> int:
+            assert run is not None
+            shard = home[job.name]
+            journal.note(job.name, shard.put(handles[shard], job, run(job)))
+            return job.nbytes
+
+        for size in side_by_side(write, left, threads):
+            done += size
+            if watch is not None:
+                watch(done, whole)
+        for shard, handle in handles.items():
+            rows += shard.close(handle, journal.known)
+        return rows
+
+
+def _recheck(
+    handles: Mapping[Shard, int],
+    journal: Journal,
+    tell: Callable[[str], None] | None,
+) -> None:
+    """Forget tensors whose bytes a power cut has eaten."""
+    if not journal.known:
+        return
+    for shard, handle in handles.items():
+        for job in shard.jobs:
+            expected = journal.known.get(job.name)
+            if expected is not None and shard.hash_of(handle, job) != expected:
+                del journal.known[job.name]
+    if tell is not None:
+        count = sum(len(shard.jobs) for shard in handles)
+        tell(f"{len(journal.known)} of {count} tensors were there already")

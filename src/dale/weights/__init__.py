@@ -18,13 +18,22 @@ from dale.weights.checkpoint import read_checkpoint
 from dale.weights.digest import digest, digest_arrays
 from dale.weights.io import load, load_into, save, weights_of
 from dale.weights.kernels import linear, wide
-from dale.weights.layout import Entry, Layout, Role, layout_of, layout_of_weights
+from dale.weights.layout import (
+    Described,
+    Entry,
+    Layout,
+    Role,
+    entry_of,
+    layout_of,
+    layout_of_weights,
+)
 from dale.weights.lazy import LazyWeights
 from dale.weights.match import Weights
 from dale.weights.running import RunningMean, RunningState
 from dale.weights.statistics import has_statistics, reestimate
 
 __all__ = [
+    "Described",
     "Entry",
     "Layout",
     "LazyWeights",
@@ -38,6 +47,7 @@ __all__ = [
     "digest_arrays",
     "distance",
     "dot",
+    "entry_of",
     "has_statistics",
     "layout_of",
     "layout_of_weights",

@@ -17,7 +17,7 @@ from dale.errors import InputError, WeightsError, nearest
 from dale.keys import key
 from dale.merge.method import Method
 from dale.merge.table import METHODS
-from dale.weights import LazyWeights, Weights, load, weights_of
+from dale.weights import Weights, open_weights, weights_of
 from dale.weights.algebra import floats, named, shared_names
 from dale.weights.match import is_inexact
 
@@ -205,9 +205,7 @@ def opened(model: Model) -> Weights:
         return weights_of(model)
     if not isinstance(model, str | Path):
         return model
-    path = Path(model)
-    lazy = path.is_dir() or path.name.endswith((".safetensors", ".index.json"))
-    return LazyWeights(path) if lazy else load(path)[0]
+    return open_weights(model)
 
 
 def _check_settings(method: str, row: Method, settings: dict[str, Any]) -> None:

@@ -15,19 +15,24 @@ from dale.weights.algebra import (
     weighted_sum,
 )
 from dale.weights.checkpoint import read_checkpoint
+from dale.weights.dcp import DistributedWeights
 from dale.weights.digest import digest, digest_arrays
 from dale.weights.io import load, load_into, save, weights_of
 from dale.weights.kernels import linear, wide
 from dale.weights.layout import Entry, Layout, Role, layout_of, layout_of_weights
 from dale.weights.lazy import LazyWeights
 from dale.weights.match import Weights
+from dale.weights.opening import MappedWeights, Opened, open_weights
 from dale.weights.running import RunningMean, RunningState
 from dale.weights.statistics import has_statistics, reestimate
 
 __all__ = [
+    "DistributedWeights",
     "Entry",
     "Layout",
     "LazyWeights",
+    "MappedWeights",
+    "Opened",
     "Role",
     "RunningMean",
     "RunningState",
@@ -49,6 +54,7 @@ __all__ = [
     "map_tensors",
     "mean",
     "norm",
+    "open_weights",
     "read_checkpoint",
     "reestimate",
     "save",

@@ -115,5 +115,5 @@ def test_files_cut_or_gone(tmp_path: Path) -> None:
     with pytest.raises(CorruptError, match="'w' is not whole"):
         opened["w"]
     file.unlink()
-    with pytest.raises(CorruptError, match="files missing: '__0_0.distcp'"):
+    with pytest.raises(CorruptError, match=r"files missing: '__0_0.distcp'"):
         open_weights(tmp_path)

@@ -1,4 +1,4 @@
-"""Any checkpoint is one mapping, read a name at a time, and damage is one clear line."""
+"""Any checkpoint is one mapping, and damage to it is one clear line."""
 
 import json
 from collections.abc import Callable
@@ -152,7 +152,7 @@ def test_folders_with_several_files(tmp_path: Path) -> None:
 def test_adapters_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     save(tmp_path / "adapter_model.safetensors", {"w": W}, {})
-    with pytest.raises(WeightsError, match="give it with its base"):
+    with pytest.raises(WeightsError, match="give the base with it"):
         open_weights(tmp_path)
 
 

@@ -21,12 +21,15 @@ from dale.weights.io import load, load_into, save, weights_of
 from dale.weights.kernels import linear, wide
 from dale.weights.layout import Entry, Layout, Role, layout_of, layout_of_weights
 from dale.weights.lazy import LazyWeights
+from dale.weights.lora import AdaptedWeights
+from dale.weights.mapped import MappedWeights
 from dale.weights.match import Weights
-from dale.weights.opening import MappedWeights, Opened, open_weights
+from dale.weights.opening import Opened, adapted, open_weights
 from dale.weights.running import RunningMean, RunningState
 from dale.weights.statistics import has_statistics, reestimate
 
 __all__ = [
+    "AdaptedWeights",
     "DistributedWeights",
     "Entry",
     "Layout",
@@ -37,6 +40,7 @@ __all__ = [
     "RunningMean",
     "RunningState",
     "Weights",
+    "adapted",
     "add",
     "copied",
     "digest",

@@ -133,8 +133,8 @@ def updated(
         tied: Whether the head is the table of embeddings.
 
     Example:
-        >>> updated({"n_layer": 2, "text_config": {"vocab_size": 5}}, None, [0, 1, 1], 8)
-        {'n_layer': 3, 'text_config': {'vocab_size': 8}}
+        >>> updated({"n_layer": 2, "vocab_size": 5}, None, [0, 1, 1], 8)
+        {'n_layer': 3, 'vocab_size': 8}
     """
     result = dict(config)
     for key in _DTYPES:

@@ -25,11 +25,14 @@ def tables(name: str, rows: int) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Case:
-    """What is merged, by which vocabulary."""
+    """What is merged, by which vocabulary.
+
+    Without a base mergekit takes any model for it, as a hash table gives them.
+    """
 
     source: str
     models: tuple[str, ...]
-    base: str | None = None
+    base: str
     tokens: dict[str, Any] = field(default_factory=dict)
     multiple: int | None = None
 
@@ -44,8 +47,7 @@ def row(model: str, **which: Any) -> dict[str, Any]:
 
 CASES = {
     "base": Case("base", ("one", "two"), base="one"),
-    "first": Case("base", ("two", "one")),
-    "union": Case("union", ("one", "two", "three")),
+    "union": Case("union", ("one", "two", "three"), base="one"),
     "union_base": Case("union", ("one", "two", "three"), base="two"),
     "model": Case("three", ("one", "three"), base="one"),
     "rules": Case(

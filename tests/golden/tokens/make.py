@@ -92,8 +92,7 @@ def configuration(case: Case, folder: Path) -> dict[str, Any]:
         for k, name in enumerate(case.models)
     ]
     config = {"merge_method": "linear", "models": rows, "dtype": "float32"}
-    if case.base:
-        config["base_model"] = place(case.base)
+    config["base_model"] = place(case.base)
     config["tokenizer"] = {"source": place(case.source)}
     if tokens:
         config["tokenizer"]["tokens"] = tokens

@@ -88,8 +88,8 @@ def check_vocabularies(weights_K: Sequence[Weights], labels: Sequence[str]) -> N
         >>> check_vocabularies([short, long], ["a", "b"])
         Traceback (most recent call last):
             ...
-        dale.errors.WeightsError: vocabularies differ: 'wte.weight' has 5 rows in a, 6 in
-        b; say by tokenizer_source which tokens the result has, or truncate
+        dale.errors.WeightsError: vocabularies differ: 'wte.weight' has 5 rows in a, 6
+        in b; say by tokenizer_source which tokens the result has, or truncate
     """
     first = vocabulary_names(weights_K[0])
     for name in first:

@@ -1,6 +1,7 @@
 """Slow twins of vocabularies: one token of one model at a time."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -28,10 +29,10 @@ def table(
 
 
 def cut(text: str, merges: Sequence[tuple[str, str]]) -> list[str]:
-    """A text as byte pair encoding cuts it: join the earliest pair until none is left."""
+    """A text as byte pair encoding cuts it: the earliest pair is joined."""
     parts = list(text)
     while True:
-        pairs = [(a, b) for a, b in zip(parts, parts[1:], strict=False)]
+        pairs = [*pairwise(parts)]
         known = [pair for pair in pairs if pair in merges]
         if not known:
             return parts

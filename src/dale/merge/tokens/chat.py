@@ -33,7 +33,7 @@ CHAT_TEMPLATES: dict[str, str] = {
         + "{% endif %}"
         + _TURNS
         + "[|{{ message.role }}|]{{ message.content }}"
-        + "{% if message.role != 'user' %}[|endofturn|]{% endif %}\n"
+        + "{{ '\\n' if message.role == 'user' else '[|endofturn|]\\n' }}"
         + _PROMPT
         + "[|assistant|]{% endif %}"
     ),
@@ -51,13 +51,15 @@ CHAT_TEMPLATES: dict[str, str] = {
         + "{% if message.role == 'system' %}"
         + "{% set before.text = message.content + '\n\n' %}"
         + "{% elif message.role == 'user' %}"
-        + "[INST] {{ before.text }}{{ message.content }} [/INST]"
+        + " [INST] {{ before.text }}{{ message.content }} [/INST]"
         + "{% set before.text = '' %}"
         + "{% elif message.role == 'assistant' %} {{ message.content }}{{ eos_token }}"
         + "{% endif %}{% endfor %}"
     ),
 }
-"""Templates by the names that mergekit knows, written from the published formats."""
+"""Templates by the names that mergekit knows, written from the published formats.
+
+They are rendered as transformers does, which drops a line's end after a block."""
 
 
 def template_of(path: str | Path) -> str | None:

@@ -24,6 +24,7 @@ from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
 from dale.merge.dare import dare_linear, dare_ties
 from dale.merge.della import della, della_linear
 from dale.merge.engine import merge
+from dale.merge.job import Job, Source, run_jobs
 from dale.merge.means import karcher, multislerp
 from dale.merge.method import Method
 from dale.merge.pairwise import arcee_fusion, nearswap
@@ -32,15 +33,17 @@ from dale.merge.sce import sce
 from dale.merge.soup import Decision, Soup, greedy, greedy_soup, uniform_soup
 from dale.merge.sphere import nuslerp, slerp
 from dale.merge.stock import model_stock
-from dale.merge.stream import stream
+from dale.merge.stream import stream, write_jobs
 from dale.merge.table import METHODS
 from dale.merge.ties import task_arithmetic, thresholds, ties, ties_global
 
 __all__ = [
     "METHODS",
     "Decision",
+    "Job",
     "Method",
     "Soup",
+    "Source",
     "analogy",
     "apply_vector",
     "arcee_fusion",
@@ -66,6 +69,7 @@ __all__ = [
     "passthrough",
     "ram",
     "ramplus_tl",
+    "run_jobs",
     "sce",
     "slerp",
     "stream",
@@ -77,4 +81,5 @@ __all__ = [
     "uniform",
     "uniform_soup",
     "weighted",
+    "write_jobs",
 ]

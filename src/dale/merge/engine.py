@@ -4,22 +4,20 @@ Shape suffix: K, models.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from dale.errors import InputError, WeightsError, nearest
-from dale.keys import key
-from dale.merge.method import Method
+from dale.errors import InputError, nearest
+from dale.merge.job import Job, Source, run_jobs
+from dale.merge.method import Method, parameters
 from dale.merge.table import METHODS
 from dale.weights import Weights, open_weights, weights_of
-from dale.weights.algebra import floats, named, shared_names
-from dale.weights.match import is_inexact
+from dale.weights.algebra import shared_names
 
 Model = nn.Module | Weights | str | Path
 """A network, named tensors, or a file or folder of them."""
@@ -69,11 +67,11 @@ def merge(
             ...
         dale.errors.InputError: unknown method 'unifrom': did you mean 'uniform'?
     """
-    plan = planned(models, method, base, seed, settings)
+    plan = planned(models, method, base, settings)
     if plan.row.scope == "model":
         return plan.row.function(plan.weights_K, **plan.settings)
-    done = {names: tensor for names, tensor in plan.results()}
-    found = {name: tensor for names, tensor in done.items() for name in names}
+    done = run_jobs(plan.jobs, seed)
+    found = {name: tensor for job, tensor in done for name in job.names}
     return {name: found[name] for name in plan.weights_K[0]}
 
 
@@ -82,89 +80,24 @@ class Plan:
     """A merge that was checked as far as names, shapes and settings go.
 
     Attributes:
-        method: Name of the row.
-        row: The row.
+        row: The row of the method.
         weights_K: The models.
-        base: The base, if one was given.
-        seed: For what is drawn at random.
         settings: Of the row's function and its measure.
-        groups: Names that share one tensor, in the order of the first model.
+        jobs: One for each tensor, in the order of the first model; none for methods
+            that see whole models.
     """
 
-    method: str
     row: Method
     weights_K: list[Weights]
-    base: Weights | None
-    seed: int
     settings: dict[str, Any]
-    groups: list[tuple[str, ...]]
-
-    def results(
-        self, groups: Sequence[tuple[str, ...]] | None = None
-    ) -> Iterator[tuple[tuple[str, ...], Tensor]]:
-        """Merged tensors one after the other, each with the names that share it."""
-        run = self._bound()
-        for names in self.groups if groups is None else groups:
-            kernel = partial(floats, partial(run, min(names)))
-            yield names, named(names[0], kernel, self._tensors(names[0]))
-
-    def _tensors(self, name: str) -> list[Tensor]:
-        """Of every model, and of the base last."""
-        everyone = [*self.weights_K, *([] if self.base is None else [self.base])]
-        return [weights[name] for weights in everyone]
-
-    def _bound(self) -> Callable[..., Tensor]:
-        row, own, measured = self.row, self.settings, []
-        if row.measure is not None:
-            for_measure = {n: own[n] for n in parameters(row.measure) if n in own}
-            measured = [row.measure(self._walk, **for_measure)]
-        for_kernel = {n: own[n] for n in parameters(row.function) if n in own}
-
-        def run(name: str, *tensors: Tensor) -> Tensor:
-            return self._one(name, tensors, measured, for_kernel)
-
-        return run
-
-    def _one(
-        self,
-        name: str,
-        tensors: tuple[Tensor, ...],
-        measured: list[Any],
-        settings: dict[str, Any],
-    ) -> Tensor:
-        count = len(self.weights_K)
-        tensors_K, base = tensors[:count], tensors[count:]
-        self._refuse_complex(tensors)
-        # exact where nothing was trained, and no −∞ − (−∞) in masks
-        if base and all(_same(tensor, base[0]) for tensor in tensors_K):
-            return tensors_K[0]
-        arguments: list[Any] = [*base]
-        if not self.row.deterministic:
-            arguments.append([self._generator(name, k) for k in range(count)])
-        return self.row.function(tensors_K, *arguments, *measured, **settings)
-
-    def _generator(self, name: str, k: int) -> Generator:
-        return Generator().manual_seed(key(self.seed, self.method, name, k))
-
-    def _walk(self) -> Iterator[tuple[Sequence[Tensor], Tensor]]:
-        for names in self.groups:
-            tensors = self._tensors(names[0])
-            if is_inexact(tensors[0]):
-                named(names[0], lambda *given: self._refuse_complex(given), tensors)
-                yield tensors[:-1], tensors[-1]
-
-    def _refuse_complex(self, tensors: Sequence[Tensor]) -> Tensor:
-        if not self.row.complex and any(tensor.is_complex() for tensor in tensors):
-            raise WeightsError(f"{self.method} cannot merge complex tensors")
-        return tensors[0]
+    jobs: list[Job]
 
 
 def planned(
     models: Sequence[Model],
     method: str,
     base: Model | None,
-    seed: int,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
 ) -> Plan:
     """Check everything that can be checked without reading a tensor.
 
@@ -173,25 +106,71 @@ def planned(
             models that the method cannot take, a missing or needless base.
         WeightsError: Names or shapes differ, or a file cannot be read.
     """
+    settings = check(method, settings, len(models), base is not None)
+    row = METHODS[method]
+    weights_K = [opened(model) for model in models]
+    origin = None if base is None else opened(base)
+    jobs = []
+    if row.scope != "model":
+        everyone = weights_K if origin is None else [*weights_K, origin]
+        for names in shared_names(everyone):
+            jobs.append(_job(names, weights_K, origin, method, settings))
+    return Plan(row, weights_K, settings, jobs)
+
+
+def check(
+    method: str, settings: Mapping[str, Any], models: int, base: bool
+) -> dict[str, Any]:
+    """Check a method and its settings for one tensor, before anything is read.
+
+    Args:
+        method: A name in `METHODS`.
+        settings: Keyword arguments of its function and its measure; ``lambda`` may be
+            given by that name.
+        models: How many there are beside the base.
+        base: Whether there is one.
+
+    Returns:
+        The settings by the names that the function knows.
+
+    Raises:
+        InputError: Unknown method or setting, a missing or impossible one, a number of
+            models that the method cannot take, a missing or needless base.
+
+    Example:
+        >>> check("ties", {"density": 0.5, "lambda": 2}, models=2, base=True)
+        {'density': 0.5, 'lambda_': 2}
+        >>> check("ties", {"density": 5}, models=2, base=True)
+        Traceback (most recent call last):
+            ...
+        dale.errors.InputError: density must be in [0, 1], got [5.0, 5.0]
+    """
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}: {nearest(method, METHODS)}")
     row = METHODS[method]
     settings = {"lambda_" if n == "lambda" else n: v for n, v in settings.items()}
     _check_settings(method, row, settings)
-    _check_models(method, row, len(models), base is not None)
+    _check_models(method, row, models, base)
     if row.scope != "model":
-        _rehearse(method, row, len(models), base is not None, settings)
-    weights_K = [opened(model) for model in models]
-    origin = None if base is None else opened(base)
-    everyone = weights_K if origin is None else [*weights_K, origin]
-    groups = [] if row.scope == "model" else shared_names(everyone)
-    return Plan(method, row, weights_K, origin, seed, settings, groups)
+        _rehearse(method, models, base, settings)
+    return settings
 
 
-def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The settings of a row's function: what can only be given by name."""
-    found = inspect.signature(function).parameters
-    return {n: p for n, p in found.items() if p.kind == p.KEYWORD_ONLY}
+def _job(
+    names: tuple[str, ...],
+    weights_K: Sequence[Weights],
+    base: Weights | None,
+    method: str,
+    settings: Mapping[str, Any],
+) -> Job:
+    lead, *ties = names
+    sources_K = tuple(Source(weights, lead) for weights in weights_K)
+    origin = None if base is None else Source(base, lead)
+    of = sources_K[0].entry
+    shape, dtype, cast = of.shape, of.dtype, None
+    return Job(
+        lead, sources_K, origin, method, settings, shape, dtype, cast, tuple(ties)
+    )
 
 
 def settings_of(row: Method) -> dict[str, inspect.Parameter]:
@@ -232,15 +211,9 @@ def _check_models(method: str, row: Method, count: int, base: bool) -> None:
         raise InputError(f"{method} takes no base")
 
 
-def _rehearse(
-    method: str, row: Method, count: int, base: bool, settings: dict[str, Any]
-) -> None:
+def _rehearse(method: str, count: int, base: bool, settings: Mapping[str, Any]) -> None:
     """Merge models of one element, so that impossible settings show before any work."""
     tiny: list[Weights] = [{"": torch.tensor([1.0 + k])} for k in range(count)]
     origin = {"": torch.tensor([0.5])} if base else None
-    for _ in Plan(method, row, tiny, origin, 0, settings, [("",)]).results():
+    for _ in run_jobs([_job(("",), tiny, origin, method, settings)]):
         pass
-
-
-def _same(first: Tensor, second: Tensor) -> bool:
-    return first.dtype == second.dtype and torch.equal(first, second)

@@ -1,5 +1,6 @@
 """What is true of a way to merge."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -54,3 +55,9 @@ class Method:
     def needs_base(self) -> bool:
         """Whether it cannot work without a base."""
         return self.base == "required"
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The settings of a row's function: what can only be given by name."""
+    found = inspect.signature(function).parameters
+    return {n: p for n, p in found.items() if p.kind == p.KEYWORD_ONLY}

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from torch import Tensor
 
 from dale.errors import DiskError, InputError
 from dale.files import PARTIAL, replacing, write_text
-from dale.merge.engine import Model, Plan, planned
+from dale.merge.engine import Model, planned
+from dale.merge.job import Job, runner
 from dale.weights.container import Sealed, order, write_parts
 from dale.weights.lazy import INDEX
-from dale.weights.match import Weights
 
-_SHARD = 5_000_000_000
-_Group = tuple[str, ...]
+SHARD = 5_000_000_000
+"""The most bytes of tensors in one file of a folder, unless told otherwise."""
+Watch = Callable[[int, int], None]
+"""Told from time to time how many bytes of the result are done, and of how many."""
 
 
 def stream(
@@ -34,7 +36,7 @@ def stream(
     *,
     base: Model | None = None,
     seed: int = 0,
-    shard_bytes: int = _SHARD,
+    shard_bytes: int = SHARD,
     header: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> list[Path]:
@@ -70,42 +72,79 @@ def stream(
         >>> load("merged")[0]
         {'w': tensor([0.5000, 0.5000])}
     """
-    out, words = Path(out), dict(header or {})
-    if shard_bytes < 1:
-        raise InputError(f"shard_bytes must be 1 or more, got {shard_bytes}")
-    plan = planned(models, method, base, seed, settings)
+    plan = planned(models, method, base, settings)
     if not plan.row.streams:
         raise InputError(f"{method} needs whole models in memory and cannot stream")
+    words = dict(header or {})
+    return write_jobs(plan.jobs, out, seed=seed, shard_bytes=shard_bytes, words=words)
+
+
+def write_jobs(
+    jobs: Sequence[Job],
+    out: str | Path,
+    *,
+    seed: int = 0,
+    shard_bytes: int = SHARD,
+    words: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes | Path] | None = None,
+    watch: Watch | None = None,
+    threads: int | None = None,
+) -> list[Path]:
+    """Do jobs and write what they give to files.
+
+    Args:
+        jobs: Checked; see `dale.merge.engine.check`. No name occurs twice.
+        out: A folder that is new or empty; or a file, replaced when it is there, if
+            the name ends in ``.safetensors``. Either appears when it is whole.
+        seed: Of methods that draw at random.
+        shard_bytes: The most bytes of tensors in one file of a folder, but for a
+            single tensor that is larger; positive.
+        words: Words to keep in every file.
+        files: More files of the folder by name: their content, or a file to copy.
+        watch: Called now and then with the bytes done and the bytes there will be.
+        threads: How many jobs are done at a time; as many as PyTorch uses if None.
+
+    Returns:
+        The files with tensors.
+
+    Raises:
+        InputError: A folder that is not empty, or more files beside a single file.
+        WeightsError: Kinds differ, or a file cannot be read.
+        DiskError: The disk refused a write.
+    """
+    out, words, more = Path(out), dict(words or {}), dict(files or {})
+    if shard_bytes < 1:
+        raise InputError(f"shard_bytes must be 1 or more, got {shard_bytes}")
     if out.suffix == ".safetensors":
-        _write(plan, [plan.groups], [out], words)
+        if more:
+            raise InputError(f"{out} is one file; a folder is needed for {[*more]}")
+        _write(jobs, [[*jobs]], [out], seed, words, watch)
         return [out]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} must be a new or an empty folder")
-    shards = _shards(plan, shard_bytes)
+    shards = _shards(jobs, shard_bytes)
     names = _names(len(shards))
     with _whole(out) as folder:
-        _write(plan, shards, [folder / name for name in names], words)
+        _write(jobs, shards, [folder / name for name in names], seed, words, watch)
         if len(shards) > 1:
-            _index(folder / INDEX, plan.weights_K[0], shards, names)
+            _index(folder / INDEX, shards, names)
+        for name, content in more.items():
+            data = content.read_bytes() if isinstance(content, Path) else content
+            (folder / name).write_bytes(data)
     return [out / name for name in names]
 
 
-def _shards(plan: Plan, limit: int) -> list[list[_Group]]:
-    """Groups of names in the order of the first model, cut where a file is full."""
-    shards: list[list[_Group]] = [[]]
+def _shards(jobs: Sequence[Job], limit: int) -> list[list[Job]]:
+    """Jobs in their order, cut where a file is full."""
+    shards: list[list[Job]] = [[]]
     filled = 0
-    for names in plan.groups:
-        size = _bytes(plan.weights_K[0][names[0]])
-        if shards[-1] and filled + size > limit:
+    for job in jobs:
+        if shards[-1] and filled + job.nbytes > limit:
             shards.append([])
             filled = 0
-        shards[-1].append(names)
-        filled += size
+        shards[-1].append(job)
+        filled += job.nbytes
     return shards
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.dtype.itemsize
 
 
 def _names(count: int) -> list[str]:
@@ -115,32 +154,42 @@ def _names(count: int) -> list[str]:
 
 
 def _write(
-    plan: Plan, shards: list[list[_Group]], paths: list[Path], words: dict[str, str]
+    jobs: Sequence[Job],
+    shards: list[list[Job]],
+    paths: list[Path],
+    seed: int,
+    words: dict[str, str],
+    watch: Watch | None,
 ) -> None:
-    first = plan.weights_K[0]
-    tables = [{names[0]: _outline(first[names[0]]) for names in g} for g in shards]
-    group = {names[0]: names for names in plan.groups}
     # one walk for all files, as some methods measure all tensors before the first
-    made = plan.results([group[name] for table in tables for name in order(table)])
-    for table, path in zip(tables, paths, strict=True):
-        parts = (next(made)[1] for _ in table)
-        ties = {name: lead for lead in table for name in group[lead][1:]}
+    run, whole, done = runner(jobs, seed), sum(job.nbytes for job in jobs), 0
+
+    def made(shard: list[Job], table: Mapping[str, Tensor]) -> Iterator[Tensor]:
+        nonlocal done
+        job_of = {job.name: job for job in shard}
+        for name in order(table):
+            yield run(job_of[name])
+            done += job_of[name].nbytes
+            if watch is not None:
+                watch(done, whole)
+
+    for shard, path in zip(shards, paths, strict=True):
+        table = {job.name: _outline(job) for job in shard}
+        ties = {name: job.name for job in shard for name in job.ties}
+        sealed = Sealed(words, ties, None, None)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            write_parts(file, table, parts, Sealed(words, ties, None, None))
+            write_parts(file, table, made(shard, table), sealed)
 
 
-def _outline(tensor: Tensor) -> Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+def _outline(job: Job) -> Tensor:
+    return torch.empty(job.shape, dtype=job.dtype, device="meta")
 
 
-def _index(
-    path: Path, first: Weights, shards: list[list[_Group]], names: list[str]
-) -> None:
+def _index(path: Path, shards: list[list[Job]], names: list[str]) -> None:
     pairs = zip(shards, names, strict=True)
-    places = {group[0]: name for shard, name in pairs for group in shard}
-    size = sum(_bytes(first[name]) for name in places)
+    places = {job.name: name for shard, name in pairs for job in shard}
     index = {
-        "metadata": {"total_size": size},
+        "metadata": {"total_size": sum(job.nbytes for s in shards for job in s)},
         "weight_map": dict(sorted(places.items())),
     }
     write_text(path, json.dumps(index, indent=2) + "\n")

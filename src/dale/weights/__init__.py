@@ -19,7 +19,15 @@ from dale.weights.dcp import DistributedWeights
 from dale.weights.digest import digest, digest_arrays
 from dale.weights.io import load, load_into, save, weights_of
 from dale.weights.kernels import linear, wide
-from dale.weights.layout import Entry, Layout, Role, layout_of, layout_of_weights
+from dale.weights.layout import (
+    Described,
+    Entry,
+    Layout,
+    Role,
+    entry_of,
+    layout_of,
+    layout_of_weights,
+)
 from dale.weights.lazy import LazyWeights
 from dale.weights.lora import AdaptedWeights
 from dale.weights.mapped import MappedWeights
@@ -30,6 +38,7 @@ from dale.weights.statistics import has_statistics, reestimate
 
 __all__ = [
     "AdaptedWeights",
+    "Described",
     "DistributedWeights",
     "Entry",
     "Layout",
@@ -47,6 +56,7 @@ __all__ = [
     "digest_arrays",
     "distance",
     "dot",
+    "entry_of",
     "has_statistics",
     "layout_of",
     "layout_of_weights",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dale.errors import WeightsError
 from dale.weights.kernels import coefficients_of, linear, wide
+from dale.weights.layout import described
 from dale.weights.match import Weights, check_match, is_inexact, listing, ties_of
 
 Kernel = Callable[..., Tensor]
@@ -65,7 +66,7 @@ def shared_names(weights_K: Sequence[Weights]) -> list[tuple[str, ...]]:
         >>> shared_names([{"embed": one, "norm": two, "head": one}])
         [('embed', 'head'), ('norm',)]
     """
-    first, *others = weights_K
+    first, *others = map(described, weights_K)
     for position, other in enumerate(others, start=2):
         check_match(first, other, f"weights {position}")
     ties = [ties_of(weights) for weights in weights_K]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, Self, cast, get_args
+from typing import Literal, Protocol, Self, cast, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,34 @@ def _entry(row: dict[str, object]) -> Entry:
     shape = tuple(int(length) for length in cast("list[int]", row["shape"]))
     tie = None if row["tie"] is None else str(row["tie"])
     return Entry(shape, dtype, cast("Role", row["role"]), tie)
+
+
+@runtime_checkable
+class Described(Protocol):
+    """Weights that know their layout without being read, such as those in a file."""
+
+    @property
+    def layout(self) -> Layout:
+        """Shapes, types, roles and ties."""
+        ...
+
+
+def described(weights: Weights | Described) -> Mapping[str, Tensor] | Layout:
+    """The layout where it is known; otherwise the tensors, which have shapes too."""
+    return weights.layout if isinstance(weights, Described) else weights
+
+
+def entry_of(weights: Weights | Described, name: str) -> Entry:
+    """Shape, type and role of one tensor, read only where there is no other way.
+
+    Example:
+        >>> entry_of({"w": torch.ones(2)}, "w").shape
+        (2,)
+    """
+    if isinstance(weights, Described):
+        return weights.layout[name]
+    tensor = weights[name]
+    return Entry(tuple(tensor.shape), tensor.dtype, role_of(name, tensor.dtype))
 
 
 def layout_of(module: nn.Module) -> Layout:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -97,7 +98,7 @@ class LazyWeights(Mapping[str, Tensor]):
         for shard in self._shards:
             shard.handle = None
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
         """Shapes, types, roles and ties; no tensor is read."""
         known: dict[str, Entry] = {}

@@ -23,6 +23,7 @@ _TABLES = {
 }
 _HEADS = {"lm_head", "embed_out", "output", "decoder"}
 _BIASES = ("cls.predictions.bias",)
+_FEW = 4096
 MEAN, ZERO = -1, -2
 """Where a row comes from when it is from no single model."""
 
@@ -147,9 +148,10 @@ class Rows:
             those that have one.
         """
         source = _given(tensors_K[k], k)
-        result = source.new_zeros(self.size, *source.shape[1:])
         mine = (self.own_KV[k] >= 0) & ~self.forced_V
-        result[mine] = source.index_select(0, self.own_KV[k][mine])
+        # all rows in one go; those of tokens that are not its own are replaced
+        result = source.index_select(0, self.own_KV[k].clamp(min=0))
+        result[~mine] = 0
         for j in range(len(tensors_K)):
             lent = ~mine & (self.lender_V == j) & self.tokens_V
             if lent.any():
@@ -159,9 +161,14 @@ class Rows:
         if mean.any():
             result[mean] = self._mean(mean, tensors_K).to(result.dtype)
         if not self.tokens_V.all() and self.tokens_V.any():
-            average = wide(result[self.tokens_V]).mean(0)
-            result[~self.tokens_V] = average.to(result.dtype)
+            result[~self.tokens_V] = self._average(result).to(result.dtype)
         return result
+
+    def _average(self, table: Tensor) -> Tensor:
+        """Mean of the rows that have a token, a few widened at a time."""
+        parts = zip(table.split(_FEW), self.tokens_V.split(_FEW), strict=True)
+        total = sum(wide(rows[kept]).sum(0) for rows, kept in parts)
+        return total / self.tokens_V.sum()
 
     def _mean(self, chosen_V: Tensor, tensors_K: Sequence["Tensor | None"]) -> Tensor:
         """Mean of the rows that models have for these tokens, in float32 or wider."""

@@ -1,6 +1,5 @@
 """The vocabulary of a merged model: one model's, or that of all of them."""
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,8 +19,8 @@ def stripped(tokenizer: Tokenizer) -> Tokenizer:
         >>> stripped(whole).document["model"]["vocab"]
         {'a': 0}
     """
-    document = copy.deepcopy(tokenizer.document)
-    model, ids = document["model"], tokenizer.ids
+    document, ids = dict(tokenizer.document), tokenizer.ids
+    model = document["model"] = dict(document["model"])
     if isinstance(model["vocab"], Mapping):
         model["vocab"] = {t: i for t, i in model["vocab"].items() if t in ids}
     else:

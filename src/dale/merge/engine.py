@@ -16,7 +16,7 @@ from dale.errors import InputError, nearest
 from dale.merge.job import Job, Source, run_jobs
 from dale.merge.method import Method, parameters
 from dale.merge.table import METHODS
-from dale.weights import LazyWeights, Weights, load, weights_of
+from dale.weights import Weights, open_weights, weights_of
 from dale.weights.algebra import shared_names
 
 Model = nn.Module | Weights | str | Path
@@ -184,9 +184,7 @@ def opened(model: Model) -> Weights:
         return weights_of(model)
     if not isinstance(model, str | Path):
         return model
-    path = Path(model)
-    lazy = path.is_dir() or path.name.endswith((".safetensors", ".index.json"))
-    return LazyWeights(path) if lazy else load(path)[0]
+    return open_weights(model)
 
 
 def _check_settings(method: str, row: Method, settings: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from dale.merge.average import (
     weighted,
 )
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
+from dale.merge.config import load_config, plan_config, run_config
 from dale.merge.dare import dare_linear, dare_ties
 from dale.merge.della import della, della_linear
 from dale.merge.engine import merge
@@ -59,6 +60,7 @@ __all__ = [
     "greedy_soup",
     "karcher",
     "linear",
+    "load_config",
     "merge",
     "model_stock",
     "multislerp",
@@ -67,8 +69,10 @@ __all__ = [
     "nuslerp",
     "over_names",
     "passthrough",
+    "plan_config",
     "ram",
     "ramplus_tl",
+    "run_config",
     "run_jobs",
     "sce",
     "slerp",

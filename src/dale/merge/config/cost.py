@@ -108,7 +108,8 @@ def _trial(jobs: Sequence[Job]) -> tuple[float, int]:
         known += sizes[kind]
         tried += _elements(made)
     rest = sum(sizes.values()) - known
-    return seconds * (1 + rest / known if known else 1), tried
+    whole = seconds * (1 + rest / known if known else 1)
+    return whole / torch.get_num_threads(), tried
 
 
 def _kind(job: Job) -> object:
@@ -137,11 +138,15 @@ def _made(job: Job, elements: int) -> Job:
 
 
 def _seconds(job: Job) -> float:
-    """The best of three."""
-    found = []
-    for _ in range(3):
-        start = time.perf_counter()
-        for _ in run_jobs([job]):
-            pass
-        found.append(time.perf_counter() - start)
+    """The best of three, in one thread."""
+    threads, found = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        for _ in range(3):
+            start = time.perf_counter()
+            for _ in run_jobs([job]):
+                pass
+            found.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
     return min(found)

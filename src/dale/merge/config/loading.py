@@ -47,6 +47,7 @@ _KINDS = {type(None): "nothing", str: "text", list: "a list"}
 _ELSEWHERE = {
     "experts": "mixtures of experts are not made here",
     "genome": "weights are not searched for here",
+    "strategies": "this is the recipe of a run; give the folder of the run",
     "input_model_parameters": "write them under models, beside each model",
 }
 """Keys of mergekit's other tools, and of earlier versions."""
@@ -82,7 +83,7 @@ def parse_config(text: str, origin: str = "configuration") -> MergeConfig:
 
 
 def check_config(text: str, origin: str) -> tuple[MergeConfig | None, list[str]]:
-    """As `parse_config`, but problems are told, and unknown keys passed over.
+    """As `parse_config`, but problems are told, and keys that have them passed over.
 
     Returns:
         The configuration as far as it can be understood, None if it cannot; and one
@@ -98,8 +99,7 @@ def check_config(text: str, origin: str) -> tuple[MergeConfig | None, list[str]]
         found = error.errors(include_url=False)
     lines = list(dict.fromkeys(_lines(found)))
     for problem in found:
-        if problem["type"] == "extra_forbidden":
-            _remove(document, problem["loc"])
+        _remove(document, problem["loc"])
     try:
         return MergeConfig.model_validate(document), lines
     except ValidationError:
@@ -107,11 +107,14 @@ def check_config(text: str, origin: str) -> tuple[MergeConfig | None, list[str]]
 
 
 def _remove(document: Any, loc: tuple[int | str, ...]) -> None:
-    """Take a key out of nested mappings and lists."""
-    *above, last = [part for part in loc if part not in _UNIONS]
-    for part in above:
-        document = document[part]
-    document.pop(last, None)
+    """Take a key out of nested mappings and lists, where it is there."""
+    *above, last = [part for part in loc if part not in _UNIONS] or [""]
+    try:
+        for part in above:
+            document = document[part]
+        del document[last]
+    except (KeyError, IndexError, TypeError):
+        return
 
 
 def load_config(path: str | Path) -> MergeConfig:

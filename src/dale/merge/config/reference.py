@@ -12,7 +12,8 @@ from dale.errors import CorruptError, DaleError, WeightsError
 from dale.merge.config.anatomy import Anatomy
 from dale.merge.config.schema import Place, Reference
 from dale.merge.engine import opened
-from dale.weights import Weights
+from dale.weights import Weights, adapted
+from dale.weights.lora import ADAPTER, adapter_base
 from dale.weights.match import ties_of
 
 
@@ -60,7 +61,8 @@ def open_model(reference: Reference, near: Path) -> Opened:
     path = find(reference.model, near, whole=str(reference))
     if path is None:
         raise WeightsError(f"{reference}: {_missing(reference.model)}")
-    folder = path if path.is_dir() else None
+    whole = find(Place(path=str(reference)), near) == path
+    folder = _described(path)
     config = {} if folder is None else read_json(folder / "config.json")
     if "quantization_config" in config:
         kind = config["quantization_config"]
@@ -69,14 +71,31 @@ def open_model(reference: Reference, near: Path) -> Opened:
             f"{reference}: {name} weights are quantised; merge the model that they "
             "were made from".replace(":  ", ": ")
         )
-    if reference.lora is not None and not str(path).endswith(str(reference)):
-        raise WeightsError(f"{reference}: adapters cannot be read yet")
+    lora = None if whole else _adapter(reference, near)
     try:
-        return Opened(str(reference), folder, opened(path), config)
+        weights = opened(path) if lora is None else adapted(path, lora)
+        return Opened(str(reference), folder, weights, config)
     except DaleError as error:
         shown = str(error)
         at = "" if str(path) in shown else f"{reference}: "
         raise type(error)(f"{at}{shown}") from None
+
+
+def _described(path: Path) -> Path | None:
+    """The folder of config and tokenizer; that of the base, for an adapter alone."""
+    if not path.is_dir():
+        return None
+    alone = (path / ADAPTER).is_file() and not (path / "config.json").is_file()
+    return Path(adapter_base(path)) if alone else path
+
+
+def _adapter(reference: Reference, near: Path) -> Path | None:
+    if reference.lora is None:
+        return None
+    path = find(reference.lora, near)
+    if path is None:
+        raise WeightsError(f"{reference}: {reference.lora}: {_missing(reference.lora)}")
+    return path
 
 
 def find(place: Place, near: Path, whole: str = "") -> Path | None:

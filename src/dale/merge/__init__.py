@@ -30,6 +30,7 @@ from dale.merge.means import karcher, multislerp
 from dale.merge.method import Method
 from dale.merge.pairwise import arcee_fusion, nearswap
 from dale.merge.ram import ram, ramplus_tl
+from dale.merge.refresh import refresh, refreshed
 from dale.merge.sce import sce
 from dale.merge.soup import Decision, Soup, greedy, greedy_soup, uniform_soup
 from dale.merge.sphere import nuslerp, slerp
@@ -72,6 +73,8 @@ __all__ = [
     "plan_config",
     "ram",
     "ramplus_tl",
+    "refresh",
+    "refreshed",
     "run_config",
     "run_jobs",
     "sce",

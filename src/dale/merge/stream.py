@@ -20,6 +20,7 @@ from dale.errors import DiskError, InputError
 from dale.files import PARTIAL, replacing, write_text
 from dale.merge.engine import Model, planned
 from dale.merge.job import Job, runner
+from dale.merge.moments import label_of
 from dale.weights.container import Sealed, order, write_parts
 from dale.weights.lazy import INDEX
 
@@ -56,7 +57,8 @@ def stream(
 
     Returns:
         The files with tensors. Their content is, bit for bit, what `dale.merge.merge`
-        returns; names that share a tensor are stored once.
+        returns; names that share a tensor are stored once. Where normalisation
+        statistics were mixed, their header says ``statistics: from moments``.
 
     Raises:
         InputError: What `dale.merge.merge` refuses, a method that does not stream, or
@@ -75,7 +77,7 @@ def stream(
     plan = planned(models, method, base, settings)
     if not plan.row.streams:
         raise InputError(f"{method} needs whole models in memory and cannot stream")
-    words = dict(header or {})
+    words = label_of(plan.jobs) | dict(header or {})
     return write_jobs(plan.jobs, out, seed=seed, shard_bytes=shard_bytes, words=words)
 
 
@@ -130,6 +132,7 @@ def write_jobs(
             _index(folder / INDEX, shards, names)
         for name, content in more.items():
             data = content.read_bytes() if isinstance(content, Path) else content
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
     return [out / name for name in names]
 

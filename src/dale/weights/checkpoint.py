@@ -83,6 +83,7 @@ def read_pickled(path: Path, mapped: bool = False) -> object:
     Raises:
         WeightsError: No such file, or objects that would run code.
         CorruptError: The file is truncated or not from ``torch.save``.
+        MemoryError: The file is larger than the memory.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")

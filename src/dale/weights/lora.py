@@ -65,8 +65,8 @@ def with_lora(
     product = product.T if turned else product
     if product.numel() != weight.numel() or product.shape[0] != weight.shape[0]:
         raise WeightsError(
-            f"an adapter of shape {tuple(product.shape)} does not fit a weight of shape "
-            f"{tuple(weight.shape)}"
+            f"an adapter of shape {tuple(product.shape)} does not fit a weight of "
+            f"shape {tuple(weight.shape)}"
         )
     whole = torch.add(wide(weight), product.view(weight.shape), alpha=scale)
     if magnitude is None:

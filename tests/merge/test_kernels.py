@@ -41,6 +41,20 @@ def arrays(weights: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.double().numpy() for name, tensor in weights.items()}
 
 
+def uniform(method: str, shape: tuple[int, ...], generator: torch.Generator) -> Any:
+    """Numbers in [0, 1): an element is kept where its number is below its chance."""
+    if not method.startswith("dare"):
+        return torch.rand(shape, generator=generator).numpy()
+    count = int(np.prod(shape))
+    words = [
+        torch.empty(1, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+        for _ in range(-(-count // 4))
+    ]
+    digits = [int(word) >> 16 * i & 0xFFFF for word in words for i in range(4)]
+    draws = [((digit + 0x8000) & 0xFFFF) / 0x10000 for digit in digits[:count]]
+    return np.array(draws).reshape(shape)
+
+
 def expected(
     method: str, settings: dict[str, Any], models: list, base: dict
 ) -> dict[str, np.ndarray]:
@@ -54,8 +68,7 @@ def expected(
         if not row.deterministic:
             seeds = [key(0, method, name, k) for k in range(len(models))]
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-            draws = [torch.rand(shape, generator=g).numpy() for g in generators]
-            arguments.append(draws)
+            arguments.append([uniform(method, shape, g) for g in generators])
         found[name] = twin([model[name] for model in models], *arguments, **settings)
     return found
 

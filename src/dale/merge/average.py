@@ -6,12 +6,14 @@ from typing import Any
 from torch import Tensor
 
 from dale.errors import InputError
+from dale.merge.blocks import elementwise
 from dale.merge.steps import Each, each
 from dale.weights import Weights, map_floats, wide
 from dale.weights import linear as combined
 from dale.weights.mixture import mix_variances
 
 
+@elementwise
 def uniform(tensors_K: Sequence[Tensor], *, last: int | None = None) -> Tensor:
     """Mean of all tensors, or of the last few.
 
@@ -47,6 +49,7 @@ def uniform(tensors_K: Sequence[Tensor], *, last: int | None = None) -> Tensor:
     return combined(tensors_K[-last:], normalize=True)
 
 
+@elementwise
 def weighted(
     tensors_K: Sequence[Tensor],
     *,
@@ -84,6 +87,7 @@ def weighted(
     return combined(tensors_K, coefficients, normalize)
 
 
+@elementwise
 def linear(
     tensors_K: Sequence[Tensor], *, weight: Each = 1.0, normalize: bool = True
 ) -> Tensor:
@@ -114,6 +118,7 @@ def linear(
     return combined(tensors_K, each("weight", weight, len(tensors_K)), normalize)
 
 
+@elementwise
 def passthrough(tensors_K: Sequence[Tensor], *, scale: float = 1.0) -> Tensor:
     """One model as it is, or scaled.
 

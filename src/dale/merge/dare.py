@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from torch import Generator, Tensor
 
-from dale.merge.sparse import dropped
+from dale.merge.blocks import flat, piecewise, spans
+from dale.merge.sparse import drops
 from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
 
 
+@piecewise
 def dare_linear(
     tensors_K: Sequence[Tensor],
     base: Tensor,
@@ -21,7 +23,7 @@ def dare_linear(
     rescale: Rescale = "l1",
     lambda_: float = 1.0,
     normalize: bool = False,
-) -> Tensor:
+) -> Iterator[Tensor]:
     """The base plus a weighted sum of thinned task vectors.
 
     ::
@@ -40,8 +42,8 @@ def dare_linear(
         lambda_: Scale of the sum, ``lambda`` in YAML.
         normalize: Divide by the sum of the weights.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: Weights or densities that do not fit.
@@ -50,7 +52,7 @@ def dare_linear(
         >>> import torch
         >>> x_K, generators = [torch.ones(8)], [torch.Generator().manual_seed(0)]
         >>> dare_linear(x_K, torch.zeros(8), generators, density=0.5)
-        tensor([1.6000, 0.0000, 1.6000, 1.6000, 1.6000, 0.0000, 1.6000, 0.0000])
+        tensor([1.1429, 1.1429, 0.0000, 1.1429, 1.1429, 1.1429, 1.1429, 1.1429])
 
     References:
         Yu et al. (2024), Language models are super Mario, arXiv 2311.03099. There the
@@ -58,10 +60,11 @@ def dare_linear(
         draw.
     """
     weights = each("weight", weight, len(tensors_K))
-    thin = _thinned(tensors_K, base, generators_K, density, rescale)
-    return shifted(base, summed(thin, weights, normalize), lambda_)
+    for start, thin_K in _thinned(tensors_K, base, generators_K, density, rescale):
+        yield shifted(start, summed(thin_K, weights, normalize), lambda_)
 
 
+@piecewise
 def dare_ties(
     tensors_K: Sequence[Tensor],
     base: Tensor,
@@ -72,7 +75,7 @@ def dare_ties(
     rescale: Rescale = "l1",
     lambda_: float = 1.0,
     normalize: bool = False,
-) -> Tensor:
+) -> Iterator[Tensor]:
     """Thinned task vectors, merged where their signs agree with the elected one.
 
     Elements are dropped as in `dare_linear` and merged as in `dale.merge.ties`.
@@ -87,8 +90,8 @@ def dare_ties(
         lambda_: Scale of the merged task vector, ``lambda`` in YAML.
         normalize: Divide by the weights of the models that agree.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: Weights or densities that do not fit.
@@ -104,8 +107,8 @@ def dare_ties(
         Yu et al. (2024), arXiv 2311.03099; Yadav et al. (2023), arXiv 2306.01708.
     """
     weights = each("weight", weight, len(tensors_K))
-    thin = _thinned(tensors_K, base, generators_K, density, rescale)
-    return shifted(base, elected(thin, weights, normalize), lambda_)
+    for start, thin_K in _thinned(tensors_K, base, generators_K, density, rescale):
+        yield shifted(start, elected(thin_K, weights, normalize), lambda_)
 
 
 def _thinned(
@@ -114,7 +117,15 @@ def _thinned(
     generators_K: Sequence[Generator],
     density: Each,
     rescale: Rescale,
-) -> Iterator[Tensor]:
+) -> Iterator[tuple[Tensor, Iterator[Tensor]]]:
+    """Pieces of the base, each with those of the thinned task vectors."""
     shares = each("density", density, len(tensors_K), share=True)
-    parts = zip(deltas(tensors_K, base), shares, generators_K, strict=True)
-    return (dropped(*part, rescale) for part in parts)
+    *rows_K, origin = flat([*tensors_K, base])
+    drops_K = [
+        drops(row, origin, share, generator, rescale)
+        for row, share, generator in zip(rows_K, shares, generators_K, strict=True)
+    ]
+    for place in spans(len(origin)):
+        here = deltas((row[place] for row in rows_K), origin[place])
+        pairs = zip(drops_K, here, strict=True)
+        yield origin[place], (drop(delta) for drop, delta in pairs)

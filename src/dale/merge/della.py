@@ -5,11 +5,12 @@ Kernels see one tensor of every model and of their common base. Shape suffix: K,
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Generator, Tensor
 
 from dale.errors import InputError
 from dale.merge.sparse import chances, dropped
-from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
+from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed, way
 
 
 def della(
@@ -138,5 +139,8 @@ def _thinned(
 def _drop(
     delta: Tensor, share: float, half: float, generator: Generator, rescale: Rescale
 ) -> Tensor:
-    chance = chances(delta, share, half) if 0 < share < 1 else share
+    if share == 1:
+        way(rescale, "none", "l1", "inverse")
+        return delta
+    chance = chances(delta, share, half) if share else torch.zeros_like(delta)
     return dropped(delta, chance, generator, rescale)

@@ -5,15 +5,14 @@ works out K coefficients from them, and combines once. Shape suffixes: K, models
 parts of a tensor that are treated alike, such as rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from dale.merge.blocks import BLOCK, flat, spans
 from dale.merge.steps import precise
 from dale.weights import linear, wide
-
-_CHUNK = 1 << 16
 
 
 def grams(tensors_K: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
@@ -34,11 +33,13 @@ def grams(tensors_K: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
     rows = [tensor.reshape(len(tensor), -1) for tensor in tensors_K]
     origin = None if base is None else base.reshape(len(base), -1)
     count, width = rows[0].shape
-    height = max(1, _CHUNK // max(1, width))
+    if count == 1:
+        return _gram([row[0] for row in rows], None if base is None else origin[0])
+    height = max(1, BLOCK // max(1, width))
     found = torch.zeros(count, len(rows), len(rows), dtype=torch.float64)
     for top in range(0, count, height):
-        for left in range(0, width, _CHUNK):
-            place = slice(top, top + height), slice(left, left + _CHUNK)
+        for left in range(0, width, BLOCK):
+            place = slice(top, top + height), slice(left, left + BLOCK)
             chunk = torch.stack([precise(row[place]) for row in rows], dim=1)
             if origin is not None:
                 chunk -= precise(origin[place])[:, None]
@@ -46,12 +47,27 @@ def grams(tensors_K: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
     return found
 
 
+def _gram(rows_K: Sequence[Tensor], base: Tensor | None) -> Tensor:
+    """Inner products of vectors, ``[1, K, K]``."""
+    count = len(rows_K)
+    found = torch.zeros(count, count, dtype=torch.float64)
+    for place in spans(rows_K[0].numel()):
+        parts = [precise(row[place]) for row in rows_K]
+        if base is not None:
+            origin = precise(base[place])
+            parts = [part - origin for part in parts]
+        for i, one in enumerate(parts):
+            for j in range(i + 1):
+                found[i, j] += torch.dot(one, parts[j]).cpu()
+    return (found.tril() + found.tril(-1).mT)[None]
+
+
 def along(
     tensors_K: Sequence[Tensor],
     base: Tensor | None,
     coefficients_of: Callable[[Tensor], Tensor],
     dim: int | None = None,
-) -> Tensor:
+) -> Iterator[Tensor]:
     """Combine tensors by coefficients that depend on their inner products.
 
     Args:
@@ -61,13 +77,15 @@ def along(
         dim: The axis along which vectors lie, treated each on its own; if None, the
             whole tensor is one vector.
 
-    Returns:
-        ``base + Σ c_k (x_k − base)``, in float32 or wider.
+    Yields:
+        Flat pieces of ``base + Σ c_k (x_k − base)``, in float32 or wider; with `dim`,
+        all in one.
     """
     first = tensors_K[0]
-    if all(x.dtype == first.dtype and torch.equal(x, first) for x in tensors_K):
-        return wide(first)
     everyone = [*tensors_K] if base is None else [*tensors_K, base]
+    if all(x.dtype == first.dtype and torch.equal(x, first) for x in tensors_K):
+        yield from (wide(first.reshape(-1)[place]) for place in spans(first.numel()))
+        return
     if dim is None or first.ndim < 2:
         row = [tensor.reshape(1, -1) for tensor in everyone]
     else:
@@ -78,12 +96,15 @@ def along(
         rest = 1 - coefficients.sum(1, keepdim=True)
         coefficients = torch.cat([coefficients, rest], dim=1)
     if len(coefficients) == 1:
-        return linear(everyone, coefficients[0].tolist())
+        scales, rows = coefficients[0].tolist(), flat(everyone)
+        for place in spans(first.numel()):
+            yield linear([row[place] for row in rows], scales)
+        return
     total = torch.zeros((), device=first.device)
-    for x, scales in zip(row, coefficients.unbind(1), strict=True):
-        total = total + wide(x) * scales.to(wide(x))[:, None]
+    for x, scales_R in zip(row, coefficients.unbind(1), strict=True):
+        total = total + wide(x) * scales_R.to(wide(x))[:, None]
     moved = first.movedim(dim or 0, -1).shape
-    return total.view(moved).movedim(-1, dim or 0)
+    yield total.view(moved).movedim(-1, dim or 0).reshape(-1)
 
 
 def cosines(grams_RKK: Tensor) -> Tensor:

@@ -5,22 +5,30 @@ configurations, decides for every tensor on its own what goes in, by which metho
 which settings. Shape suffix: K, models.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
 from dale.errors import WeightsError
 from dale.keys import key
+from dale.merge.blocks import pieces_of, spans
 from dale.merge.method import Method, parameters
 from dale.merge.moments import STATISTICS
 from dale.merge.table import METHODS
 from dale.weights import Entry, Weights, entry_of
-from dale.weights.algebra import floats, named
-from dale.weights.match import is_inexact
+from dale.weights.match import is_inexact, listing
+
+_READING = Lock()
+"""Models may not know how to be read by several threads at a time."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class Job:
     def tensors(self) -> list[Tensor]:
         """Those of the models, and that of the base last, cast if the job says so."""
         sources = [*self.sources_K, *([] if self.base is None else [self.base])]
-        return [_cast(source.read(), self.cast) for source in sources]
+        return [_cast(source.read().detach(), self.cast) for source in sources]
 
     def generator(self, seed: int, k: int) -> Generator:
         """For what is drawn for one model.
@@ -124,12 +132,16 @@ class Job:
         return Generator().manual_seed(purpose)
 
 
-def run_jobs(jobs: Sequence[Job], seed: int = 0) -> Iterator[tuple[Job, Tensor]]:
-    """Do jobs one after the other, in memory.
+def run_jobs(
+    jobs: Sequence[Job], seed: int = 0, threads: int | None = None
+) -> Iterator[tuple[Job, Tensor]]:
+    """Do jobs in memory.
 
     Args:
         jobs: Checked; see `dale.merge.engine.check`.
         seed: Of methods that draw at random.
+        threads: How many jobs are done at a time; as many as PyTorch uses if None.
+            The result does not depend on it.
 
     Yields:
         Each job and its tensor, in the order given.
@@ -139,12 +151,11 @@ def run_jobs(jobs: Sequence[Job], seed: int = 0) -> Iterator[tuple[Job, Tensor]]
             file that cannot be read.
     """
     run = runner(jobs, seed)
-    for job in jobs:
-        yield job, run(job)
+    yield from zip(jobs, side_by_side(partial(_whole, run), jobs, threads), strict=True)
 
 
-def runner(jobs: Sequence[Job], seed: int) -> Callable[[Job], Tensor]:
-    """A function that does one job.
+def runner(jobs: Sequence[Job], seed: int) -> Callable[[Job], Iterator[Tensor]]:
+    """A function that does one job, and gives the result in flat pieces, in order.
 
     Methods of scope ``"global"`` measure now, over all jobs of one method with the same
     settings.
@@ -156,12 +167,26 @@ def runner(jobs: Sequence[Job], seed: int) -> Callable[[Job], Tensor]:
             own = _chosen(job.settings, job.row.measure)
             measured[kind] = [job.row.measure(partial(_walk, alike), **own)]
 
-    def run(job: Job) -> Tensor:
-        kernel = partial(_merged, job, seed, measured.get(_kind(job), []))
-        tensor = named(job.name, partial(floats, kernel), job.tensors())
-        return tensor.to(job.dtype) if is_inexact(tensor) else tensor
+    def run(job: Job) -> Iterator[Tensor]:
+        try:
+            for piece in _merged(job, seed, measured.get(_kind(job), [])):
+                yield piece.to(job.dtype) if is_inexact(piece) else piece
+        except WeightsError as error:
+            raise WeightsError(f"{job.name!r}: {error}") from None
 
     return run
+
+
+def _whole(run: Callable[[Job], Iterator[Tensor]], job: Job) -> Tensor:
+    result: Tensor | None = None
+    done = 0
+    for piece in run(job):
+        if result is None:
+            result = torch.empty(job.shape, dtype=piece.dtype, device=piece.device)
+        result.view(-1)[done : done + len(piece)] = piece
+        done += len(piece)
+    assert result is not None
+    return result
 
 
 def _kind(job: Job) -> str:
@@ -174,36 +199,50 @@ def _chosen(settings: Mapping[str, Any], function: Callable[..., Any]) -> dict:
     return {n: settings[n] for n in parameters(function) if n in settings}
 
 
-def _merged(job: Job, seed: int, measured: list[Any], *tensors: Tensor) -> Tensor:
+def _merged(job: Job, seed: int, measured: list[Any]) -> Iterator[Tensor]:
+    with _READING:
+        tensors = job.tensors()
     count = len(job.sources_K)
     tensors_K, base = tensors[:count], tensors[count:]
+    inexact = {is_inexact(tensor) for tensor in tensors}
+    if len(inexact) > 1:
+        kinds = listing(str(tensor.dtype) for tensor in tensors)
+        raise WeightsError(f"floating-point in one model and not in all: {kinds}")
     _refuse_complex(job, tensors)
     # exact where nothing was trained, and no −∞ − (−∞) in masks
-    if base and all(_same(tensor, base[0]) for tensor in tensors_K):
-        return tensors_K[0]
+    same = base and all(_same(tensor, base[0]) for tensor in tensors_K)
+    if same or not inexact.pop():
+        yield from _carried(tensors[0])
+        return
     arguments: list[Any] = [*base]
     if not job.row.deterministic:
         arguments.append([job.generator(seed, k) for k in range(count)])
     own = _chosen(job.settings, job.row.function)
-    return job.row.function(tensors_K, *arguments, *measured, **own)
+    pieces = pieces_of(job.row.function)
+    if pieces is not None:
+        yield from pieces(tensors_K, *arguments, *measured, **own)
+        return
+    result = job.row.function(tensors_K, *arguments, *measured, **own)
+    del tensors, tensors_K, base, arguments
+    yield from _carried(result)
+
+
+def _carried(tensor: Tensor) -> Iterator[Tensor]:
+    row = tensor.reshape(-1)
+    return (row[place] for place in spans(len(row)))
 
 
 def _walk(jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Tensor], Tensor]]:
     for job in jobs:
         tensors = job.tensors()
         if is_inexact(tensors[0]):
-            named(job.name, partial(_checked, job), tensors)
+            _refuse_complex(job, tensors, f"{job.name!r}: ")
             yield tensors[:-1], tensors[-1]
 
 
-def _checked(job: Job, *tensors: Tensor) -> Tensor:
-    _refuse_complex(job, tensors)
-    return tensors[0]
-
-
-def _refuse_complex(job: Job, tensors: Sequence[Tensor]) -> None:
+def _refuse_complex(job: Job, tensors: Sequence[Tensor], where: str = "") -> None:
     if not job.row.complex and any(tensor.is_complex() for tensor in tensors):
-        raise WeightsError(f"{job.method} cannot merge complex tensors")
+        raise WeightsError(f"{where}{job.method} cannot merge complex tensors")
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -212,3 +251,41 @@ def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 def _same(first: Tensor, second: Tensor) -> bool:
     return first.dtype == second.dtype and torch.equal(first, second)
+
+
+def side_by_side(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None
+) -> Iterator[Result]:
+    """Apply a function in several threads, each of which computes on its own.
+
+    Args:
+        function: Spends most of its time in PyTorch, NumPy or the operating system.
+        items: What it is applied to. Not many more are begun than threads are there.
+        threads: How many; as many as PyTorch uses if None.
+
+    Yields:
+        What it returns, in order.
+
+    Example:
+        >>> [*side_by_side(abs, [-1, 2, -3], 2)]
+        [1, 2, 3]
+    """
+    before = torch.get_num_threads()
+    count = threads or before
+    with ThreadPoolExecutor(count) as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            torch.set_num_threads(1)
+            for item in items:
+                if count == 1:
+                    yield function(item)
+                    continue
+                pending.append(pool.submit(function, item))
+                if len(pending) > 2 * count:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            torch.set_num_threads(before)
+            for future in pending:
+                future.cancel()

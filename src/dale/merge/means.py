@@ -1,15 +1,17 @@
 """Means of directions, at the mean length. Shape suffixes: K, models; R, parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from dale.errors import InputError
+from dale.merge.blocks import piecewise
 from dale.merge.gram import along, length
 from dale.merge.steps import Each, divisor, each
 
 
+@piecewise
 def multislerp(
     tensors_K: Sequence[Tensor],
     base: Tensor | None = None,
@@ -17,7 +19,7 @@ def multislerp(
     weight: Each = 1.0,
     normalize_weights: bool = True,
     eps: float = 1e-8,
-) -> Tensor:
+) -> Iterator[Tensor]:
     """Weighted mean of directions in the plane that touches the sphere at their mean.
 
     ::
@@ -36,8 +38,8 @@ def multislerp(
         normalize_weights: Divide the weights by their sum.
         eps: The ε above, positive.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: Weights that do not fit, a sum of 0 to be divided by, or `eps` is
@@ -71,12 +73,13 @@ def multislerp(
         found = mean * angle.cos() + tangent * (angle.sin() / angle)
         return (weights @ norms * found)[None]
 
-    return along(tensors_K, base, coefficients)
+    yield from along(tensors_K, base, coefficients)
 
 
+@piecewise
 def karcher(
     tensors_K: Sequence[Tensor], *, max_iter: int = 10, tol: float = 1e-5
-) -> Tensor:
+) -> Iterator[Tensor]:
     """The direction with the least sum of squared angles, at the mean length.
 
     ::
@@ -94,8 +97,8 @@ def karcher(
         max_iter: The largest number of steps, at least 0.
         tol: Length of a step that counts as none, positive.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: `max_iter` or `tol` is out of range.
@@ -126,7 +129,7 @@ def karcher(
         mean = _iterate(units, share, share / size, max_iter, tol)
         return (mean * inverse * norms.mean())[None]
 
-    return along(tensors_K, None, coefficients)
+    yield from along(tensors_K, None, coefficients)
 
 
 def _iterate(

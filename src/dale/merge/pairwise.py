@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dale.errors import InputError
+from dale.merge.blocks import elementwise
 from dale.merge.select import kth_largest
 from dale.merge.steps import deltas, precise, shifted
 from dale.weights import wide
@@ -16,6 +17,7 @@ from dale.weights import wide
 _FLOOR = 1e-8
 
 
+@elementwise
 def nearswap(tensors_K: Sequence[Tensor], base: Tensor, *, t: float) -> Tensor:
     """Take over what is near, and go at most `t` towards the rest.
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from dale.errors import InputError
+from dale.merge.blocks import elementwise
 from dale.merge.steps import deltas, each, shifted
 
 
+@elementwise
 def ram(tensors_K: Sequence[Tensor], base: Tensor, *, epsilon: float = 1e-5) -> Tensor:
     """Reinforced agent merging: unique changes added, shared ones averaged.
 

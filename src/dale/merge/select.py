@@ -1,13 +1,35 @@
 """The k-th largest of many numbers, exactly, without sorting or holding them."""
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 _DIGIT = 16
 _BINS = 1 << _DIGIT
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+_INFINITE = {torch.float32: 0x7F80, torch.float64: 0x7FF0}
+"""The first sixteen bits of infinity; those of NaN are not less."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The k-th largest of many numbers.
+
+    Attributes:
+        value: The number.
+        taken: How many of those equal to it are among the k largest.
+        equal: How many are equal to it.
+        finite: Whether all numbers are.
+    """
+
+    value: float
+    taken: int
+    equal: int
+    finite: bool
 
 
 def kth_largest(
@@ -33,24 +55,43 @@ def kth_largest(
         >>> [kth_largest(lambda: parts, k) for k in (1, 2, 3, 4)]
         [5.0, 3.0, 3.0, 1.0]
     """
-    pattern = 0
+    return ranked(parts, k, dtype).value
+
+
+def ranked(
+    parts: Callable[[], Iterable[Tensor]], k: int, dtype: torch.dtype = torch.float32
+) -> Rank:
+    """As `kth_largest`, with what else the histograms say."""
+    pattern, taken, finite = 0, k, True
+    counts = torch.zeros(_BINS, dtype=torch.int64)
     for shift in range(dtype.itemsize * 8 - _DIGIT, -1, -_DIGIT):
         counts = torch.zeros(_BINS, dtype=torch.int64)
         for part in parts():
             bits = part.reshape(-1).view(_BITS[dtype])
-            counts += _histogram(bits, pattern, shift)
-        digit, k = _locate(counts, k)
+            found = _histogram(bits, pattern, shift)
+            counts[: len(found)] += found
+        if not pattern and shift == dtype.itemsize * 8 - _DIGIT:
+            finite = not counts[_INFINITE[dtype] :].any()
+        digit, taken = _locate(counts, taken)
         pattern = pattern << _DIGIT | digit
-    return torch.tensor(pattern, dtype=_BITS[dtype]).view(dtype).item()
+    value = torch.tensor(pattern, dtype=_BITS[dtype]).view(dtype).item()
+    return Rank(value, taken, int(counts[pattern & (_BINS - 1)]), finite)
 
 
 def _histogram(bits: Tensor, pattern: int, shift: int) -> Tensor:
     """How often each next digit follows the digits known so far."""
     top = shift + _DIGIT
-    if top < bits.dtype.itemsize * 8:
+    if top == bits.dtype.itemsize * 8:
+        # the sign is 0, so nothing is to be masked
+        return torch.bincount(bits >> shift).cpu()
+    if bits.device.type == "cpu":
+        # Booleans are quick in NumPy
+        plain = bits.numpy()
+        plain = plain[np.flatnonzero((plain >> top) == pattern)]
+        bits = torch.from_numpy(plain)
+    else:
         bits = bits[(bits >> top) == pattern]
-    digits = (bits >> shift) & (_BINS - 1)
-    return torch.bincount(digits, minlength=_BINS).cpu()
+    return torch.bincount((bits >> shift) & (_BINS - 1)).cpu()
 
 
 def _locate(counts: Tensor, k: int) -> tuple[int, int]:
@@ -83,3 +124,66 @@ def largest(magnitudes: Tensor, k: int) -> Tensor:
     equal = (values == threshold).nonzero()[:, 0]
     chosen[equal[: k - int(chosen.count_nonzero())]] = True
     return chosen.view(magnitudes.shape)
+
+
+class Cut:
+    """Keeps the k elements of largest magnitude of a tensor that is shown in parts.
+
+    Of equal magnitudes the first in order are kept.
+
+    Args:
+        rank: Of the k-th largest magnitude; None to keep nothing.
+
+    Example:
+        >>> parts = [torch.tensor([2.0, -7.0]), torch.tensor([2.0, 2.0])]
+        >>> cut = Cut(ranked(lambda: (part.abs() for part in parts), 3))
+        >>> [cut(part) for part in parts]
+        [tensor([ 2., -7.]), tensor([2., 0.])]
+    """
+
+    def __init__(self, rank: Rank | None) -> None:
+        self.rank = rank
+        self.left = math.inf
+        if rank is not None and rank.taken < rank.equal:
+            self.left = rank.taken
+
+    def __call__(self, part: Tensor) -> Tensor:
+        """The next part, with 0 in place of what is not kept."""
+        if self.rank is None:
+            return torch.zeros_like(part)
+        kept = reaching(part, self.rank.value, self.rank.finite)
+        if self.left < math.inf and self.rank.value:
+            equal = _places(part, self.rank.value)
+            kept[equal[int(self.left) :]] = 0
+            self.left = max(0, self.left - len(equal))
+        return kept
+
+
+def reaching(tensor: Tensor, least: float, finite: bool) -> Tensor:
+    """The elements of at least some magnitude, and 0 in place of the rest.
+
+    Args:
+        tensor: Any numbers.
+        least: The magnitude.
+        finite: Whether all of them are; NaN is kept otherwise.
+
+    Example:
+        >>> reaching(torch.tensor([1.0, -2.0, 3.0]), 2.0, finite=True)
+        tensor([ 0., -2.,  3.])
+    """
+    if not finite or not math.isfinite(least):
+        size = tensor.abs()
+        return torch.where((size >= least) | size.isnan(), tensor, 0)
+    if least <= 0:
+        return tensor.clone()
+    # what exceeds the number just below reaches the number itself
+    kind = np.float64 if tensor.dtype == torch.float64 else np.float32
+    below = float(np.nextafter(kind(least), kind(0)))
+    return torch.nn.functional.hardshrink(tensor, below)
+
+
+def _places(tensor: Tensor, size: float) -> Tensor:
+    """Where a vector has elements of one magnitude."""
+    if tensor.device.type != "cpu":
+        return (tensor.abs() == size).nonzero()[:, 0]
+    return torch.from_numpy(np.flatnonzero(np.abs(tensor.numpy()) == size))

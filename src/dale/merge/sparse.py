@@ -1,10 +1,19 @@
 """Task vectors made sparse: by magnitude, between two magnitudes, or at random."""
 
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from dale.merge.select import largest
+from dale.merge.blocks import BLOCK, spans
+from dale.merge.select import Cut, largest, ranked
 from dale.merge.steps import Rescale, total, way
+from dale.weights import wide
+
+Mask = NDArray[np.bool_]
 
 _TINY = 1e-30
 
@@ -21,18 +30,51 @@ def preserved(delta: Tensor, kept: Tensor, rescale: Rescale) -> Tensor:
     return kept * (before / after) if after else kept
 
 
-def trimmed(delta: Tensor, density: float, rescale: Rescale = "none") -> Tensor:
-    """Keep the ``max(1, ⌊density · n⌋)`` largest magnitudes; density 0 keeps none.
+def trims(
+    tensor: Tensor, base: Tensor, density: float, rescale: Rescale
+) -> Callable[[Tensor], Tensor]:
+    """What trims a task vector that is shown in pieces, in order.
+
+    Args:
+        tensor: Of the model, a vector.
+        base: Of the base, a vector.
+        density: Share of the magnitudes that is kept: of n elements the largest
+            ``max(1, ⌊density · n⌋)``, none at 0.
+        rescale: ``"l1"`` or ``"none"``.
+
+    Raises:
+        InputError: Another `rescale`.
 
     Example:
-        >>> trimmed(torch.tensor([1.0, -3.0, 2.0, 0.5]), 0.5)
+        >>> x, base = torch.tensor([1.0, -3.0, 2.0, 0.5]), torch.zeros(4)
+        >>> trims(x, base, 0.5, "none")(x)
         tensor([ 0., -3.,  2.,  0.])
     """
-    way(rescale, "none", "l1")
-    if density == 1:
-        return delta
-    count = max(1, int(density * delta.numel())) if density else 0
-    return preserved(delta, torch.where(largest(delta.abs(), count), delta, 0), rescale)
+    name = way(rescale, "none", "l1")
+    if density == 1 or not len(tensor):
+        return lambda delta: delta
+    count = max(1, int(density * len(tensor))) if density else 0
+    dtype = torch.promote_types(wide(tensor).dtype, wide(base).dtype)
+    rank = ranked(lambda: _sizes(tensor, base), count, dtype) if count else None
+    if name == "none":
+        return Cut(rank)
+    cut, before, after = Cut(rank), 0.0, 0.0
+    for delta in _walked(tensor, base, BLOCK):
+        before += total(delta.abs())
+        after += total(cut(delta).abs())
+    final = Cut(rank)
+    scale = before / after if after else 1.0
+    return lambda delta: final(delta) * scale
+
+
+def _walked(tensor: Tensor, base: Tensor, size: int) -> Iterator[Tensor]:
+    for place in spans(len(tensor), size):
+        yield wide(tensor[place]) - wide(base[place])
+
+
+def _sizes(tensor: Tensor, base: Tensor) -> Iterator[Tensor]:
+    # larger blocks, as a histogram has as many bins as a small block has elements
+    return (delta.abs_() for delta in _walked(tensor, base, 4 * BLOCK))
 
 
 def without_outliers(
@@ -57,37 +99,123 @@ def without_outliers(
 
 
 def dropped(
-    delta: Tensor, chance: float | Tensor, generator: Generator, rescale: Rescale
+    delta: Tensor, chances: Tensor, generator: Generator, rescale: Rescale
 ) -> Tensor:
     """Keep every element with a chance of its own, and make up for the rest.
 
     Args:
         delta: Any shape.
-        chance: Of being kept, in ``[0, 1]``, for all or for each element.
+        chances: Of being kept, in ``[0, 1]``, for each element.
         generator: On the CPU, so that every device draws the same.
         rescale: ``"l1"`` multiplies by ``Σ |δ| / Σ |kept|``, ``"inverse"`` divides by
             the chance.
 
     Returns:
-        The task vector with zeros in it; as it was, if nothing can be dropped.
+        The task vector with zeros in it.
 
     Example:
-        >>> delta = torch.ones(8)
-        >>> kept = dropped(delta, 0.5, torch.Generator().manual_seed(0), "l1")
+        >>> delta, generator = torch.ones(8), torch.Generator().manual_seed(0)
+        >>> kept = dropped(delta, 0.5 * delta, generator, "l1")
         >>> int(kept.count_nonzero()), kept.sum()
         (5, tensor(8.))
     """
     name = way(rescale, "none", "l1", "inverse")
-    if not isinstance(chance, Tensor):
-        if chance == 1:
-            return delta
-        chance = torch.full((), chance, dtype=delta.dtype, device=delta.device)
     draws = torch.rand(delta.shape, generator=generator).to(delta.device)
-    kept = torch.where(draws < chance, delta, 0)
+    kept = torch.where(draws < chances, delta, 0)
     if name == "inverse":
         # what has no chance is 0 already, and stays so
-        return kept / chance.clamp(min=_TINY)
+        return kept / chances.clamp(min=_TINY)
     return preserved(delta, kept, rescale)
+
+
+def drops(
+    tensor: Tensor,
+    base: Tensor,
+    chance: float,
+    generator: Generator,
+    rescale: Rescale,
+) -> Callable[[Tensor], Tensor]:
+    """What drops elements of a task vector that is shown in pieces, in order.
+
+    Every element is kept with the same chance.
+
+    Args:
+        tensor: Of the model, a vector.
+        base: Of the base, a vector.
+        chance: Of being kept, in ``[0, 1]``.
+        generator: On the CPU, so that every device draws the same.
+        rescale: As for `dropped`.
+
+    Raises:
+        InputError: `rescale` is none of these.
+
+    Example:
+        >>> x, generator = torch.ones(8), torch.Generator().manual_seed(1)
+        >>> drops(x, torch.zeros(8), 0.5, generator, "inverse")(x)
+        tensor([2., 2., 2., 0., 0., 2., 0., 2.])
+    """
+    name = way(rescale, "none", "l1", "inverse")
+    if chance == 1:
+        return lambda delta: delta
+    if name == "none":
+        return lambda delta: _only(delta, drawn(len(delta), chance, generator))
+    if name == "inverse":
+        scale = 1 / max(chance, _TINY)
+        return lambda delta: _only(delta, drawn(len(delta), chance, generator)) * scale
+    masks, before, after = [], 0.0, 0.0
+    for delta in _walked(tensor, base, BLOCK):
+        mask = drawn(len(delta), chance, generator)
+        masks.append(np.packbits(mask))
+        before += total(delta.abs())
+        after += total(_only(delta, mask).abs_())
+    scale = before / after if after else 1.0
+    kept = iter(masks)
+
+    def drop(delta: Tensor) -> Tensor:
+        mask = np.unpackbits(next(kept), count=len(delta)).view(bool)
+        return _only(delta, mask) * scale
+
+    return drop
+
+
+def drawn(count: int, chance: float, generator: Generator) -> Mask:
+    """Booleans that are true with one chance each.
+
+    Four draws of 16 bits are taken from every 64-bit number of the generator; a draw is
+    held against the first 16 bits of the chance. Where it equals them, about once in
+    65,536 times, a draw from ``[0, 1)`` decides by the rest, so the chance is exact.
+
+    Args:
+        count: How many.
+        chance: In ``[0, 1]``.
+        generator: On the CPU.
+
+    Returns:
+        An array.
+
+    Example:
+        >>> drawn(5, 0.5, torch.Generator().manual_seed(1))
+        array([ True,  True,  True, False, False])
+    """
+    words = torch.empty(-(-count // 4), dtype=torch.int64)
+    words.random_(-(2**63), None, generator=generator)
+    draws = words.numpy().view(np.int16)[:count]
+    if chance >= 1:
+        return np.ones(count, dtype=bool)
+    step = math.floor(chance * 65_536)
+    mask = draws < step - 32_768
+    edge = np.flatnonzero(draws == step - 32_768)
+    if len(edge):
+        rest = torch.rand(len(edge), generator=generator, dtype=torch.float64)
+        mask[edge] = rest.numpy() < chance * 65_536 - step
+    return mask
+
+
+def _only(delta: Tensor, mask: Mask) -> Tensor:
+    """The elements under a mask, and 0 elsewhere."""
+    if delta.device.type == "cpu" and delta.sum().isfinite():
+        return torch.from_numpy(np.multiply(delta.numpy(), mask))
+    return torch.where(torch.from_numpy(mask).to(delta.device), delta, 0)
 
 
 def chances(delta: Tensor, density: float, epsilon: float) -> Tensor:

@@ -1,10 +1,11 @@
 """Spherical interpolation between two tensors. Shape suffixes: K, models; R, parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from dale.merge.blocks import piecewise, spans
 from dale.merge.gram import along, cosines
 from dale.merge.steps import Each, each
 from dale.weights import wide
@@ -13,7 +14,8 @@ _PARALLEL = 0.9995
 """Absolute cosine above which two tensors are interpolated on a straight line."""
 
 
-def slerp(tensors_K: Sequence[Tensor], *, t: float) -> Tensor:
+@piecewise
+def slerp(tensors_K: Sequence[Tensor], *, t: float) -> Iterator[Tensor]:
     """Spherical interpolation from the first tensor to the second.
 
     ::
@@ -28,8 +30,9 @@ def slerp(tensors_K: Sequence[Tensor], *, t: float) -> Tensor:
         tensors_K: Two tensors of one shape, each taken as one vector.
         t: Where on the way, 0 at the first and 1 at the second; finite.
 
-    Returns:
-        The result, in float32 or wider; bit for bit the first at 0, the second at 1.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider; bit
+        for bit the first at 0, the second at 1.
 
     Raises:
         InputError: `t` is not finite.
@@ -48,10 +51,13 @@ def slerp(tensors_K: Sequence[Tensor], *, t: float) -> Tensor:
         return _arc(cosine, t, cosine.abs() > _PARALLEL)
 
     if t in {0.0, 1.0}:
-        return wide(tensors_K[int(t)])
-    return along(tensors_K, None, coefficients)
+        end = tensors_K[int(t)].reshape(-1)
+        yield from (wide(end[place]) for place in spans(len(end)))
+        return
+    yield from along(tensors_K, None, coefficients)
 
 
+@piecewise
 def nuslerp(
     tensors_K: Sequence[Tensor],
     base: Tensor | None = None,
@@ -59,7 +65,7 @@ def nuslerp(
     weight: Each = 1.0,
     nuslerp_flatten: bool = True,
     nuslerp_row_wise: bool = False,
-) -> Tensor:
+) -> Iterator[Tensor]:
     """Spherical interpolation of two tensors, or of two task vectors, by weights.
 
     ::
@@ -78,8 +84,8 @@ def nuslerp(
         nuslerp_row_wise: Otherwise, take vectors along the first axis instead of
             along the last.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: Weights that do not fit.
@@ -101,7 +107,7 @@ def nuslerp(
         return _arc(cosine, t, 1 - cosine.square() <= 1e-16)
 
     dim = None if nuslerp_flatten else (0 if nuslerp_row_wise else -1)
-    return along(tensors_K, base, coefficients, dim)
+    yield from along(tensors_K, base, coefficients, dim)
 
 
 def _arc(cosines_R: Tensor, t: float, straight_R: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ models.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -92,8 +92,9 @@ def deltas(tensors_K: Iterable[Tensor], base: Tensor) -> Iterator[Tensor]:
         >>> [*deltas([torch.tensor(3.0).bfloat16()], torch.tensor(1.0))]
         [tensor(2.)]
     """
+    origin = wide(base)
     for tensor in tensors_K:
-        yield wide(tensor) - wide(base)
+        yield wide(tensor) - origin
 
 
 def shifted(base: Tensor, change: Tensor, factor: float) -> Tensor:
@@ -162,14 +163,30 @@ def elected(
     up = down = votes = ups = downs = torch.zeros(())
     for delta, weight in zip(deltas_K, weights_K, strict=True):
         part = delta * weight
-        up, down = up + part.clamp(min=0), down + part.clamp(max=0)
+        up, down = part.clamp(min=0).add_(up), part.clamp(max=0).add_(down)
         votes = votes + delta if plain_vote else votes
         if normalize:
-            ups = ups + (part > 0).to(part.dtype) * weight
-            downs = downs + (part < 0).to(part.dtype) * weight
-    positive = (votes if plain_vote else up + down) >= 0
-    change = torch.where(positive, up, down)
+            sign = part.sign_()
+            ups = sign.clamp(min=0).mul_(weight).add_(ups)
+            downs = sign.clamp_(max=0).mul_(-weight).add_(downs)
+    votes = votes if plain_vote else up + down
+    change = _either(votes, up, down)
     if not normalize:
         return change
-    agreeing = torch.where(positive, ups, downs)
-    return change / agreeing.masked_fill(agreeing == 0, 1)
+    agreeing = _either(votes, ups, downs)
+    # where none agrees the change is 0
+    return change / agreeing.add_(_as_number(torch.eq, agreeing))
+
+
+def _either(votes: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """``up`` where the votes are not negative, ``down`` elsewhere."""
+    if not votes.sum().isfinite():
+        return torch.where(votes >= 0, up, down)
+    # a product with 0 or 1 is exact, and much faster than a choice
+    chosen = _as_number(torch.ge, votes)
+    return (up * chosen).add_(chosen.neg_().add_(1).mul_(down))
+
+
+def _as_number(compare: Callable[..., Tensor], tensor: Tensor) -> Tensor:
+    """1 where the comparison with 0 holds, 0 elsewhere, in the tensor's type."""
+    return compare(tensor, 0, out=torch.empty_like(tensor))

@@ -1,16 +1,18 @@
 """Model stock. Shape suffixes: K, models; R, parts of a tensor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from dale.merge.blocks import piecewise
 from dale.merge.gram import along, cosines
 
 
+@piecewise
 def model_stock(
     tensors_K: Sequence[Tensor], base: Tensor, *, filter_wise: bool = False
-) -> Tensor:
+) -> Iterator[Tensor]:
     """Between the base and the mean, as far as the angles between task vectors say.
 
     ::
@@ -23,8 +25,9 @@ def model_stock(
         base: That of their common ancestor.
         filter_wise: Angles and ``t`` for every index of the first axis on its own.
 
-    Returns:
-        The result, in float32 or wider; the base where the denominator vanishes.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider; the
+        base where the denominator vanishes.
 
     Example:
         >>> pair = [torch.tensor([3.0, 0.0]), torch.tensor([3.0, 3.0])]
@@ -45,6 +48,7 @@ def model_stock(
         return (t / count).expand(-1, count)
 
     if not filter_wise or base.ndim < 3:
-        return along(tensors_K, base, coefficients, -1 if filter_wise else None)
-    flat = [tensor.flatten(1) for tensor in tensors_K]
-    return along(flat, base.flatten(1), coefficients, -1).view(base.shape)
+        yield from along(tensors_K, base, coefficients, -1 if filter_wise else None)
+        return
+    filters_K = [tensor.flatten(1) for tensor in tensors_K]
+    yield from along(filters_K, base.flatten(1), coefficients, -1)

@@ -1,27 +1,26 @@
 """Merging into files, one tensor after the other.
 
-What is in memory at a time is one tensor of every model and what its kernel makes of
-them, however many tensors there are. Shape suffix: K, models.
+What is in memory at a time is a piece of one tensor of every model, or the whole tensor
+where the method needs it, however many tensors there are. Shape suffix: K, models.
 """
 
-import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from dale.errors import DiskError, InputError
-from dale.files import PARTIAL, replacing, write_text
 from dale.merge.engine import Model, planned
-from dale.merge.job import Job, runner
+from dale.merge.job import Job, runner, side_by_side
+from dale.merge.manifest import KIND, MANIFEST, manifest, plan_digest
 from dale.merge.moments import label_of
-from dale.weights.container import Sealed, order, write_parts
+from dale.merge.shards import Shard, cut, index
+from dale.merge.unfinished import Journal, unfinished
+from dale.store import sealed
+from dale.weights.digest import digest_rows
 from dale.weights.lazy import INDEX
 
 SHARD = 5_000_000_000
@@ -67,6 +66,7 @@ def stream(
         DiskError: The disk refused a write.
 
     Example:
+        >>> import torch
         >>> from dale.weights import load
         >>> pair = [{"w": torch.zeros(2)}, {"w": torch.ones(2)}]
         >>> [path.name for path in stream(pair, "merged")]
@@ -90,131 +90,132 @@ def write_jobs(
     words: Mapping[str, str] | None = None,
     files: Mapping[str, bytes | Path] | None = None,
     watch: Watch | None = None,
+    tell: Callable[[str], None] | None = None,
     threads: int | None = None,
 ) -> list[Path]:
     """Do jobs and write what they give to files.
 
+    The result is made beside its name, in a folder ``.NAME.partial``, and takes its
+    name when it is whole. If the process is killed or the disk is full, the same call
+    goes on where it was, and ends with the same bytes; what is there is held against
+    its hash before it is used. Another call for the same name starts afresh.
+
     Args:
         jobs: Checked; see `dale.merge.engine.check`. No name occurs twice.
         out: A folder that is new or empty; or a file, replaced when it is there, if
-            the name ends in ``.safetensors``. Either appears when it is whole.
+            the name ends in ``.safetensors``.
         seed: Of methods that draw at random.
         shard_bytes: The most bytes of tensors in one file of a folder, but for a
             single tensor that is larger; positive.
         words: Words to keep in every file.
         files: More files of the folder by name: their content, or a file to copy.
         watch: Called now and then with the bytes done and the bytes there will be.
+        tell: Called with a line when something is taken over or thrown away.
         threads: How many jobs are done at a time; as many as PyTorch uses if None.
+            The bytes do not depend on it.
 
     Returns:
-        The files with tensors.
+        The files with tensors. In a folder lies a `dale.merge.manifest` too.
 
     Raises:
         InputError: A folder that is not empty, or more files beside a single file.
         WeightsError: Kinds differ, or a file cannot be read.
+        LockedError: Another process makes the same.
         DiskError: The disk refused a write.
     """
-    out, words, more = Path(out), dict(words or {}), dict(files or {})
+    out, words = Path(out), dict(words or {})
+    single = out.suffix == ".safetensors"
     if shard_bytes < 1:
         raise InputError(f"shard_bytes must be 1 or more, got {shard_bytes}")
-    if out.suffix == ".safetensors":
-        if more:
-            raise InputError(f"{out} is one file; a folder is needed for {[*more]}")
-        _write(jobs, [[*jobs]], [out], seed, words, watch)
-        return [out]
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if single and files:
+        raise InputError(f"{out} is one file; a folder is needed for {[*files]}")
+    if not single and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} must be a new or an empty folder")
-    shards = _shards(jobs, shard_bytes)
-    names = _names(len(shards))
-    with _whole(out) as folder:
-        _write(jobs, shards, [folder / name for name in names], seed, words, watch)
-        if len(shards) > 1:
-            _index(folder / INDEX, shards, names)
-        for name, content in more.items():
-            data = content.read_bytes() if isinstance(content, Path) else content
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
-    return [out / name for name in names]
-
-
-def _shards(jobs: Sequence[Job], limit: int) -> list[list[Job]]:
-    """Jobs in their order, cut where a file is full."""
-    shards: list[list[Job]] = [[]]
-    filled = 0
-    for job in jobs:
-        if shards[-1] and filled + job.nbytes > limit:
-            shards.append([])
-            filled = 0
-        shards[-1].append(job)
-        filled += job.nbytes
-    return shards
-
-
-def _names(count: int) -> list[str]:
-    if count == 1:
-        return ["model.safetensors"]
-    return [f"model-{i:05d}-of-{count:05d}.safetensors" for i in range(1, count + 1)]
-
-
-def _write(
-    jobs: Sequence[Job],
-    shards: list[list[Job]],
-    paths: list[Path],
-    seed: int,
-    words: dict[str, str],
-    watch: Watch | None,
-) -> None:
-    # one walk for all files, as some methods measure all tensors before the first
-    run, whole, done = runner(jobs, seed), sum(job.nbytes for job in jobs), 0
-
-    def made(shard: list[Job], table: Mapping[str, Tensor]) -> Iterator[Tensor]:
-        nonlocal done
-        job_of = {job.name: job for job in shard}
-        for name in order(table):
-            yield run(job_of[name])
-            done += job_of[name].nbytes
-            if watch is not None:
-                watch(done, whole)
-
-    for shard, path in zip(shards, paths, strict=True):
-        table = {job.name: _outline(job) for job in shard}
-        ties = {name: job.name for job in shard for name in job.ties}
-        sealed = Sealed(words, ties, None, None)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            write_parts(file, table, made(shard, table), sealed)
-
-
-def _outline(job: Job) -> Tensor:
-    return torch.empty(job.shape, dtype=job.dtype, device="meta")
-
-
-def _index(path: Path, shards: list[list[Job]], names: list[str]) -> None:
-    pairs = zip(shards, names, strict=True)
-    places = {job.name: name for shard, name in pairs for job in shard}
-    index = {
-        "metadata": {"total_size": sum(job.nbytes for s in shards for job in s)},
-        "weight_map": dict(sorted(places.items())),
-    }
-    write_text(path, json.dumps(index, indent=2) + "\n")
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name when the block is done."""
-    folder: Path | None = None
+    more = {name: _content(content) for name, content in (files or {}).items()}
+    hashes = {name: sha256(content).hexdigest() for name, content in more.items()}
+    limit = sys.maxsize if single else shard_bytes
+    plan = plan_digest(jobs, seed, limit, words, hashes)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=PARTIAL)
-        folder = Path(made)
-        folder.chmod(0o755)
-        yield folder
-        if out.exists():
-            out.rmdir()
-        os.replace(folder, out)
-        folder = None
+        with unfinished(out, plan) as (folder, journal):
+            shards = cut(jobs, limit, folder, words)
+            if tell is not None and journal.stale:
+                tell(f"{out}: an unfinished merge of something else was thrown away")
+            rows = _fill(shards, jobs, seed, journal, watch, tell, threads)
+            if single:
+                os.replace(shards[0].path, out)
+                return [out]
+            for name, content in more.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            if len(shards) > 1:
+                (folder / INDEX).write_text(index(shards), encoding="utf-8")
+            whole = manifest(jobs, seed, journal.known, hashes, digest_rows(rows))
+            sealed.write(folder / MANIFEST, KIND, whole)
+            if out.exists():
+                out.rmdir()
+            os.replace(folder, out)
+            return [out / shard.path.name for shard in shards]
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DiskError(f"could not write {out}: {reason}") from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        kept = (
+            "" if plan is None else "; what is done is kept, and the same call goes on"
+        )
+        raise DiskError(f"could not write {out}: {reason}{kept}") from error
+
+
+def _content(content: bytes | Path) -> bytes:
+    return content.read_bytes() if isinstance(content, Path) else content
+
+
+def _fill(
+    shards: Sequence[Shard],
+    jobs: Sequence[Job],
+    seed: int,
+    journal: Journal,
+    watch: Watch | None,
+    tell: Callable[[str], None] | None,
+    threads: int | None,
+) -> list[str]:
+    """Write all tensors that are not there yet; gives the rows of the digest."""
+    with ExitStack() as stack:
+        handles = {shard: shard.open() for shard in shards}
+        for handle in handles.values():
+            stack.callback(os.close, handle)
+        _recheck(handles, journal, tell)
+        home = {job.name: shard for shard in shards for job in shard.jobs}
+        done = sum(job.nbytes for job in jobs if job.name in journal.known)
+        whole, rows = sum(job.nbytes for job in jobs), []
+        left = [job for job in jobs if job.name not in journal.known]
+        run = runner(jobs, seed) if left else None
+
+        def write(job: Job) -> int:
+            assert run is not None
+            shard = home[job.name]
+            journal.note(job.name, shard.put(handles[shard], job, run(job)))
+            return job.nbytes
+
+        for size in side_by_side(write, left, threads):
+            done += size
+            if watch is not None:
+                watch(done, whole)
+        for shard, handle in handles.items():
+            rows += shard.close(handle, journal.known)
+        return rows
+
+
+def _recheck(
+    handles: Mapping[Shard, int],
+    journal: Journal,
+    tell: Callable[[str], None] | None,
+) -> None:
+    """Forget tensors whose bytes a power cut has eaten."""
+    if not journal.known:
+        return
+    for shard, handle in handles.items():
+        for job in shard.jobs:
+            expected = journal.known.get(job.name)
+            if expected is not None and shard.hash_of(handle, job) != expected:
+                del journal.known[job.name]
+    if tell is not None:
+        count = sum(len(shard.jobs) for shard in handles)
+        tell(f"{len(journal.known)} of {count} tensors were there already")

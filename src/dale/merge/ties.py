@@ -10,14 +10,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dale.merge.select import kth_largest
-from dale.merge.sparse import trimmed
+from dale.merge.blocks import BLOCK, elementwise, flat, piecewise, spans
+from dale.merge.select import kth_largest, reaching
+from dale.merge.sparse import trims
 from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
 
 Walk = Callable[[], Iterable[tuple[Sequence[Tensor], Tensor]]]
 """Starts a walk over all tensors: those of the K models, and that of the base."""
 
 
+@elementwise
 def task_arithmetic(
     tensors_K: Sequence[Tensor],
     base: Tensor,
@@ -59,6 +61,7 @@ def task_arithmetic(
     return shifted(base, change, lambda_)
 
 
+@piecewise
 def ties(
     tensors_K: Sequence[Tensor],
     base: Tensor,
@@ -68,7 +71,7 @@ def ties(
     rescale: Rescale = "none",
     lambda_: float = 1.0,
     normalize: bool = True,
-) -> Tensor:
+) -> Iterator[Tensor]:
     """TIES, trimmed tensor by tensor: trim, elect signs, merge what agrees.
 
     ::
@@ -88,8 +91,8 @@ def ties(
         lambda_: Scale of the merged task vector, ``lambda`` in YAML.
         normalize: Divide by the weights of the models that agree.
 
-    Returns:
-        The result, in float32 or wider.
+    Yields:
+        The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
         InputError: Weights or densities that do not fit.
@@ -107,11 +110,17 @@ def ties(
     count = len(tensors_K)
     weights = each("weight", weight, count)
     shares = each("density", density, count, share=True)
-    parts = zip(deltas(tensors_K, base), shares, strict=True)
-    change = elected((trimmed(*part, rescale) for part in parts), weights, normalize)
-    return shifted(base, change, lambda_)
+    *rows_K, origin = flat([*tensors_K, base])
+    pairs = zip(rows_K, shares, strict=True)
+    trims_K = [trims(row, origin, share, rescale) for row, share in pairs]
+    for place in spans(len(origin)):
+        here = deltas((row[place] for row in rows_K), origin[place])
+        kept = (trim(delta) for trim, delta in zip(trims_K, here, strict=True))
+        change = elected(kept, weights, normalize)
+        yield shifted(origin[place], change, lambda_)
 
 
+@elementwise
 def ties_global(
     tensors_K: Sequence[Tensor],
     base: Tensor,
@@ -152,7 +161,7 @@ def ties_global(
     """
     weights = each("weight", weight, len(tensors_K))
     parts = zip(deltas(tensors_K, base), thresholds_K, strict=True)
-    sparse = (torch.where(delta.abs() >= least, delta, 0) for delta, least in parts)
+    sparse = (reaching(delta, least, _finite(delta)) for delta, least in parts)
     return shifted(base, elected(sparse, weights, normalize), lambda_)
 
 
@@ -207,5 +216,11 @@ def _magnitudes(walk: Walk, k: int, dtype: torch.dtype) -> Iterator[Tensor]:
         if tensor.dtype == base.dtype and torch.equal(tensor, base):
             # masks of −∞ did not change either
             yield torch.zeros(base.shape, dtype=dtype, device=base.device)
-        else:
-            yield next(deltas([tensor], base)).abs().to(dtype)
+            continue
+        row, origin = flat([tensor, base])
+        for place in spans(len(row), 4 * BLOCK):
+            yield next(deltas([row[place]], origin[place])).abs_().to(dtype)
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(tensor.sum().isfinite())

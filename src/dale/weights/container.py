@@ -7,7 +7,7 @@ bytes.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dale.errors import CorruptError, SchemaError, WeightsError
-from dale.weights.digest import digest_rows, raw, row_of
+from dale.weights.digest import raw
 from dale.weights.layout import Layout
 from dale.weights.match import Weights, listing
 
@@ -130,40 +130,27 @@ def write(file: BinaryIO, weights: Weights, metadata: Mapping[str, str]) -> None
         file.write(raw(weights[name]))
 
 
-def write_parts(
-    file: BinaryIO,
-    shapes: Mapping[str, Tensor],
-    parts: Iterable[Tensor],
-    sealed: Sealed,
-) -> Sealed:
-    """Write tensors that are made one after the other; the file is that of `write`.
-
-    The digest is known at the end only, so the header is written twice.
+def head(weights: Mapping[str, Tensor], sealed: Sealed) -> bytes:
+    """The beginning of a file, of a length that its digest does not change.
 
     Args:
-        file: Open for writing bytes, at its beginning.
-        shapes: Shape and type of every stored tensor; values play no part.
-        parts: The tensors, in the `order` of the names.
-        sealed: What the metadata says, but for the digest.
-
-    Returns:
-        The same with the digest of what was written.
+        weights: Shape and type of every stored tensor; values play no part.
+        sealed: What the metadata says; a digest that is not known yet is held open.
 
     Raises:
-        WeightsError: A name or a type cannot be stored.
+        WeightsError: A name, a type or a header entry cannot be stored.
     """
-    file.write(_head(shapes, seal(replace(sealed, digest="0" * 64))))
-    shared: dict[str, list[str]] = {name: [name] for name in shapes}
-    for name, stored in sealed.ties.items():
-        shared[stored].append(name)
-    rows: list[str] = []
-    for name, tensor in zip(order(shapes), parts, strict=True):
-        file.write(raw(tensor))
-        rows += (row_of(each, tensor) for each in shared[name])
-    known = replace(sealed, digest=digest_rows(rows))
-    file.seek(0)
-    file.write(_head(shapes, seal(known)))
-    return known
+    known = sealed.digest or "0" * 64
+    return _head(weights, seal(replace(sealed, digest=known)))
+
+
+def offsets(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """Where the bytes of each tensor begin, counted from the end of the head."""
+    found, end = {}, 0
+    for name in order(weights):
+        found[name] = end
+        end += weights[name].numel() * weights[name].dtype.itemsize
+    return found
 
 
 def order(weights: Mapping[str, Tensor]) -> list[str]:

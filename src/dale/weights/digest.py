@@ -5,7 +5,7 @@ them, so that a file written tensor by tensor, in any order, can be digested on 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 import torch
@@ -65,8 +65,12 @@ def row_of(name: str, tensor: Tensor) -> str:
         hashed = sha256(raw(tensor)).hexdigest()
     except WeightsError as error:
         raise WeightsError(f"{name!r}: {error}") from None
-    dtype = str(tensor.dtype).split(".")[1]
-    return json.dumps([name, dtype, list(tensor.shape), hashed])
+    return row(name, tensor.dtype, tensor.shape, hashed)
+
+
+def row(name: str, dtype: torch.dtype, shape: Sequence[int], hashed: str) -> str:
+    """The same of a tensor whose bytes have this hash."""
+    return json.dumps([name, str(dtype).split(".")[1], [*shape], hashed])
 
 
 def digest_rows(rows: Iterable[str]) -> str:

@@ -54,8 +54,13 @@ def linear(
     result = center if total == 1.0 else center * total
     rest = [k for k, c in enumerate(weights_K) if c and k != anchor]
     for k in rest:
-        result = torch.add(result, wide(tensors_K[k]) - center, alpha=weights_K[k])
-    if rest and center.isinf().any():
+        step = wide(tensors_K[k]) - center
+        own = result is not center and step.dtype == result.dtype
+        result = torch.add(
+            result, step, alpha=weights_K[k], out=result if own else None
+        )
+    # a sum is cheap, and finite unless one of its terms is not
+    if rest and not result.sum().isfinite() and center.isinf().any():
         chosen = [(weights_K[k], tensors_K[k]) for k in rest]
         return _with_infinities(result, center, weights_K[anchor], chosen, total)
     return result

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -93,6 +94,10 @@ class LazyWeights(Mapping[str, Tensor]):
     ) -> None:
         self.close()
 
+    def file_of(self, name: str) -> Path:
+        """The file that holds a tensor."""
+        return self._home[self.ties.get(name, name)].path
+
     def close(self) -> None:
         """Let go of the files. Tensors already read stay valid."""
         for shard in self._shards:
@@ -112,6 +117,22 @@ class LazyWeights(Mapping[str, Tensor]):
             role = known[name].role if name in known else None
             entries[name] = self._home[stored].entry(name, stored, tie, role)
         return Layout(entries)
+
+    @cached_property
+    def stamp(self) -> dict[str, list[int | str]]:
+        """Of each file its size, its time of change and a digest of its header.
+
+        Equal stamps are taken for equal content; the tensors are not read.
+        """
+        found: dict[str, list[int | str]] = {}
+        for shard in self._shards:
+            state = shard.path.stat()
+            with shard.path.open("rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                hashed = sha256(file.read(size)).hexdigest()
+            path = str(shard.path.resolve())
+            found[path] = [state.st_size, state.st_mtime_ns, hashed]
+        return found
 
     def verify(self, weights: Weights | None = None) -> None:
         """Compare the content with the digest that each file carries, if it does.

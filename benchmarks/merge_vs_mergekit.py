@@ -1,0 +1,127 @@
+"""Merging a language model: dale against mergekit, and against copying.
+
+mergekit is asked for in an environment of its own:
+
+    python -m venv mergekit && mergekit/bin/pip install torch==2.13.0 mergekit==0.1.5
+    python benchmarks/merge_vs_mergekit.py --mergekit mergekit/bin/python
+
+Three fine-tunes and a base of a Llama-type model with 0.45 billion parameters in
+bfloat16 are made on the spot: random weights, and small random differences. For each
+method both tools get the same YAML and take turns. What is timed is the whole process,
+from its start to its end, with the inputs in the page cache.
+
+Memory is the peak of anonymous and shared memory of the process and its children, as
+``/proc/PID/status`` has it every few milliseconds. Both tools map the input files;
+those pages belong to the cache of the operating system, which takes them back when it
+likes, and are not counted.
+"""
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "merge_vs_mergekit.md"
+TUNED = "models: [{model: ONE, WITH}, {model: TWO, WITH}, {model: THREE, WITH}]\n"
+BASED = "base_model: BASE\n" + TUNED
+METHODS: dict[str, tuple[str, float]] = {
+    "linear": (TUNED.replace("WITH", "parameters: {weight: 1.0}"), 3),
+    "slerp": ("base_model: BASE\nmodels: [{model: ONE}]\nparameters: {t: 0.4}\n", 3),
+    "task_arithmetic": (BASED.replace("WITH", "parameters: {weight: 0.4}"), 3),
+    "dare_ties": (
+        BASED.replace("WITH", "parameters: {weight: 0.4, density: 0.5}"),
+        6,
+    ),
+    "ties": (BASED.replace("WITH", "parameters: {weight: 1.0, density: 0.2}"), 10),
+}
+"""By name: the rest of the YAML, and how many times faster dale shall be."""
+LIGHTER, NEAR = 4, 2.5
+"""How many times less memory dale shall need, and the most a linear merge may cost as a
+multiple of copying the same bytes."""
+COPY = """
+import sys
+from pathlib import Path
+
+*sources, out = map(Path, sys.argv[1:])
+block = bytearray(1 << 22)
+with (out).open("wb") as target:
+    for position, source in enumerate(sources):
+        for path in sorted(source.glob("*.safetensors")):
+            with path.open("rb", buffering=0) as file:
+                while size := file.readinto(block):
+                    if position == 0:
+                        target.write(memoryview(block)[:size])
+"""
+"""Reads every input and writes as many bytes as one of them has, with plain files."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took: wall-clock seconds, and bytes at its peak."""
+
+    seconds: float
+    bytes: int
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--mergekit", help="Python of an environment with mergekit; left out without")
+    add("--runs", type=int, default=3, help="pairs of processes for each method")
+    add("--layers", type=int, default=24, help="depth of the model")
+    add("--methods", nargs="*", default=[*METHODS], choices=METHODS)
+    add("--folder", type=Path, help="where the models lie; made there if missing")
+    add("--quick", action="store_true", help="two layers, one run, nothing written")
+    return parser.parse_args(arguments)
+
+
+def configuration(method: str, models: Path) -> str:
+    """The YAML that both tools get."""
+    text = f"merge_method: {method}\ndtype: bfloat16\n{METHODS[method][0]}"
+    for name in ("base", "one", "two", "three"):
+        text = text.replace(name.upper(), str(models / name))
+    return text
+
+
+def cost(command: Sequence[str | Path]) -> Cost:
+    """Run a process and watch it."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
+    with tempfile.TemporaryFile("w+") as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, sum(map(resident, family(process.pid))))
+            time.sleep(0.004)
+        seconds = time.perf_counter() - started
+        if process.returncode:
+            log.seek(0)
+            raise SystemExit(f"{' '.join(map(str, command))}\n{log.read()}")
+    return Cost(seconds, peak)
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and all its descendants."""
+    yield pid
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from family(int(child))
+    except OSError:
+        return
+
+
+def resident(pid: int) -> int:
+    """Bytes of anonymous and shared memory."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    parts = [line.split() for line in lines]
+    return 1024 * sum(int(p[1]) for p in parts if p[0] in {"RssAnon:", "RssShmem:"})

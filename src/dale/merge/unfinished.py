@@ -1,0 +1,117 @@
+"""A result in the making, beside its name, that survives its maker.
+
+The folder ``.NAME.partial`` holds the files as far as they are written, and a journal:
+a line that says what is being made, and a line for each tensor that is whole. A merge
+that was killed goes on from there when the same one is asked for again.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from dale.files import PARTIAL
+from dale.store.lock import writing
+
+FILES = "files"
+"""The folder in it that takes the final name."""
+_JOURNAL = "journal.jsonl"
+
+
+class Journal:
+    """Which tensors are whole.
+
+    Args:
+        path: The file.
+        plan: Digest of what is being made; None if that cannot be known.
+
+    Attributes:
+        known: Hash of every tensor that was whole when an earlier process ended.
+        stale: Whether there was a journal of something else.
+    """
+
+    def __init__(self, path: Path, plan: str | None) -> None:
+        self._path, self._lock = path, Lock()
+        lines = _lines(path)
+        mine = plan is not None and bool(lines) and lines[0] == {"plan": plan}
+        self.known = {x["name"]: x["sha256"] for x in lines[1:]} if mine else {}
+        self.stale = path.exists() and not mine
+        self._plan = plan
+
+    def begin(self) -> None:
+        """Start anew, with what is known."""
+        lines: list[dict[str, Any]] = [{"plan": self._plan}]
+        lines += [{"name": n, "sha256": h} for n, h in self.known.items()]
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text("".join(_sealed(line) for line in lines), encoding="utf-8")
+        os.replace(fresh, self._path)
+
+    def note(self, name: str, hashed: str) -> None:
+        """A tensor is whole. The line is there when this returns."""
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.write(_sealed({"name": name, "sha256": hashed}))
+            self.known[name] = hashed
+
+
+@contextmanager
+def unfinished(out: Path, plan: str | None) -> Iterator[tuple[Path, Journal]]:
+    """The folder of a result in the making.
+
+    It is gone when the block has ended well. If the block raises it is kept, unless
+    what is being made cannot be known again.
+
+    Args:
+        out: The final name.
+        plan: Digest of what is being made; None if that cannot be known.
+
+    Yields:
+        The folder for the files, and the journal.
+
+    Raises:
+        LockedError: Another process makes the same.
+        DiskError: The folder cannot be made.
+        OSError: Likewise.
+    """
+    home = out.parent / f".{out.name}{PARTIAL}"
+    home.mkdir(parents=True, exist_ok=True)
+    with writing(home):
+        whole = False
+        try:
+            journal = Journal(home / _JOURNAL, plan)
+            if journal.stale:
+                shutil.rmtree(home / FILES, ignore_errors=True)
+            (home / FILES).mkdir(exist_ok=True)
+            journal.begin()
+            yield home / FILES, journal
+            whole = True
+        finally:
+            if whole or plan is None:
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _sealed(line: dict[str, Any]) -> str:
+    text = json.dumps(line, sort_keys=True)
+    return f"{sha256(text.encode()).hexdigest()[:16]} {text}\n"
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines up to the first that is not whole."""
+    found: list[dict[str, Any]] = []
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return found
+    for line in text.splitlines(keepends=True):
+        body = line[17:].rstrip("\n")
+        if (
+            not line.endswith("\n")
+            or line[:16] != sha256(body.encode()).hexdigest()[:16]
+        ):
+            break
+        found.append(json.loads(body))
+    return found

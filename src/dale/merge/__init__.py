@@ -22,6 +22,7 @@ from dale.merge.average import (
 )
 from dale.merge.barrier import Barrier, barriers
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
+from dale.merge.config import load_config, plan_config, run_config
 from dale.merge.dare import dare_linear, dare_ties
 from dale.merge.della import della, della_linear
 from dale.merge.engine import merge
@@ -70,6 +71,7 @@ __all__ = [
     "judged",
     "karcher",
     "linear",
+    "load_config",
     "merge",
     "model_stock",
     "multislerp",
@@ -78,10 +80,12 @@ __all__ = [
     "nuslerp",
     "over_names",
     "passthrough",
+    "plan_config",
     "ram",
     "ramplus_tl",
     "refresh",
     "refreshed",
+    "run_config",
     "run_jobs",
     "sce",
     "slerp",

@@ -145,6 +145,7 @@ def write_jobs(
                 os.replace(shards[0].path, out)
                 return [out]
             for name, content in more.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
             if len(shards) > 1:
                 (folder / INDEX).write_text(index(shards), encoding="utf-8")

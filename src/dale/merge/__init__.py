@@ -2,7 +2,8 @@
 
 `METHODS` holds one row for each way to merge: the function, whose keyword arguments are
 its settings, and what is true of it. `merge` applies a row to models, and `stream`
-writes the result to files, one tensor at a time.
+writes the result to files, one tensor at a time. `INFORMED` holds the methods that need
+data, or statistics of data, which are functions of their own.
 """
 
 from dale.merge.arithmetic import (
@@ -21,42 +22,96 @@ from dale.merge.average import (
     weighted,
 )
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
+from dale.merge.contribution import (
+    contribution,
+    contribution_literal,
+    contributions,
+)
 from dale.merge.dare import dare_linear, dare_ties
 from dale.merge.della import della, della_linear
 from dale.merge.engine import merge
+from dale.merge.informed import (
+    INFORMED,
+    Confident,
+    Imported,
+    LearnedSoup,
+    Statistics,
+    adamerging,
+    covariances,
+    cpis,
+    fisher,
+    fisher_merge,
+    grams,
+    import_layers,
+    importance_merge,
+    learned_soup,
+    load_statistics,
+    mixed_by,
+    regmean,
+    unit_importance,
+)
 from dale.merge.means import karcher, multislerp
 from dale.merge.method import Method
+from dale.merge.moving import importance
 from dale.merge.pairwise import arcee_fusion, nearswap
 from dale.merge.ram import ram, ramplus_tl
+from dale.merge.scan import Scan, expo, robust, scan, suffix, wise_ft
 from dale.merge.sce import sce
 from dale.merge.soup import Decision, Soup, greedy, greedy_soup, uniform_soup
 from dale.merge.sphere import nuslerp, slerp
 from dale.merge.stock import model_stock
 from dale.merge.stream import stream
+from dale.merge.subsets import Subset, best_subset, random_subsets
+from dale.merge.subspace import directions, subspace, subspace_coefficients
 from dale.merge.table import METHODS
 from dale.merge.ties import task_arithmetic, thresholds, ties, ties_global
 
 __all__ = [
+    "INFORMED",
     "METHODS",
+    "Confident",
     "Decision",
+    "Imported",
+    "LearnedSoup",
     "Method",
+    "Scan",
     "Soup",
+    "Statistics",
+    "Subset",
+    "adamerging",
     "analogy",
     "apply_vector",
     "arcee_fusion",
     "average",
+    "best_subset",
     "breadcrumbs",
     "breadcrumbs_ties",
+    "contribution",
+    "contribution_literal",
+    "contributions",
+    "covariances",
+    "cpis",
     "dare_linear",
     "dare_ties",
     "della",
     "della_linear",
+    "directions",
+    "expo",
     "extrapolate",
+    "fisher",
+    "fisher_merge",
+    "grams",
     "greedy",
     "greedy_soup",
+    "import_layers",
+    "importance",
+    "importance_merge",
     "karcher",
+    "learned_soup",
     "linear",
+    "load_statistics",
     "merge",
+    "mixed_by",
     "model_stock",
     "multislerp",
     "nearswap",
@@ -66,9 +121,16 @@ __all__ = [
     "passthrough",
     "ram",
     "ramplus_tl",
+    "random_subsets",
+    "regmean",
+    "robust",
+    "scan",
     "sce",
     "slerp",
     "stream",
+    "subspace",
+    "subspace_coefficients",
+    "suffix",
     "task_arithmetic",
     "task_vector",
     "thresholds",
@@ -76,5 +138,7 @@ __all__ = [
     "ties_global",
     "uniform",
     "uniform_soup",
+    "unit_importance",
     "weighted",
+    "wise_ft",
 ]

@@ -62,9 +62,9 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"Fashion-MNIST at 14 × 14 pixels, five tasks, {facts['task']:,} training "
         f"images of each; the children are fine-tuned from one parent for "
         f"{facts['epochs']} epochs of Adam. Test accuracy in percent, the mean over "
-        f"the tasks of {facts['test']:,} images each, ± the standard deviation over n = "
-        f"{len(first)} seeds. Where a method has a scale or another number, it is the "
-        f"best of a grid on {facts['held']} held-out images of each task, which also "
+        f"the tasks of {facts['test']:,} images each, ± the standard deviation over "
+        f"n = {len(first)} seeds. Where a method has a scale or another number, it is "
+        f"the best of a grid on {facts['held']} held-out images of each task, which also "
         f"give the scores; Fisher, RegMean, CPIS and imports look at "
         f"{facts['statistics']} training images of each task, AdaMerging at the "
         "held-out images without labels. Test images decide nothing.",
@@ -74,8 +74,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         "## The ordering",
         "",
         "Literature: average < task arithmetic ≤ TIES < Fisher, RegMean. Gain in "
-        "points of the second over the first, paired by seed, with a 95 % interval (Student's "
-        "t), and whether the second is better.",
+        "points of the second over the first, paired by seed, with a 95 % interval "
+        "(Student's t), and whether the second is better.",
         "",
         *_claims(found),
         "",

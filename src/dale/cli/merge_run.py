@@ -54,8 +54,8 @@ def _show_tried(details: Mapping[str, Any]) -> None:
     ]
     if rows:
         name = details["setting"].removesuffix("_")
-        title = f"{details['score']} on validation examples"
-        table(title, [name, "score", ""], rows)
+        out.print(f"{details['score']} on validation examples")
+        table("", [name, "score", ""], rows)
 
 
 def _show_coefficients(found: Mapping[str, Any]) -> None:
@@ -76,4 +76,4 @@ def _show_coefficients(found: Mapping[str, Any]) -> None:
 def _show_units(found: Mapping[str, Sequence[int]]) -> None:
     if found:
         rows = [[name, str(len(units))] for name, units in found.items()]
-        table("taken over", ["weight", "units"], rows)
+        table("", ["weight", "units taken over"], rows)

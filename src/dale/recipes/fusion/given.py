@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from dale.errors import InputError, nearest
 from dale.recipes.fusion.table import Fusion
+
+_WORDS = ConfigDict(coerce_numbers_to_str=True)
+"""Layers and members may be named by numbers."""
 
 
 def read(pairs: Sequence[str]) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     if several and not isinstance(value, list) and "float | " not in str(hint):
         value = None if value is None else [value]
     try:
-        return TypeAdapter(hint).validate_python(value)
+        return TypeAdapter(hint, config=_WORDS).validate_python(value)
     except ValidationError as error:
         fault = error.errors()[0]["msg"]
         fault = fault[0].lower() + fault[1:]

@@ -59,6 +59,9 @@ def moving(
 
     Importances are scores that are not negative, such as accuracies, Fisher
     diagonals, or numbers that are given.
+
+    Raises:
+        InputError: A score is negative, as likelihoods are.
     """
     if by == "fisher" and importance is None:
         known = pot.statistics("fisher", examples)

@@ -148,6 +148,9 @@ class Pot:
         Args:
             kind: ``"fisher"``, ``"gram"`` or ``"covariance"``.
             examples: How many training examples are looked at.
+
+        Raises:
+            InputError: Fewer than 1 example.
         """
         if examples < 1:
             raise InputError(f"examples must be 1 or more, got {examples}")

@@ -64,8 +64,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"{facts['epochs']} epochs of Adam. Test accuracy in percent, the mean over "
         f"the tasks of {facts['test']:,} images each, ± the standard deviation over "
         f"n = {len(first)} seeds. Where a method has a scale or another number, it is "
-        f"the best of a grid on {facts['held']} held-out images of each task, which also "
-        f"give the scores; Fisher, RegMean, CPIS and imports look at "
+        f"the best of a grid on {facts['held']} held-out images of each task, which "
+        "also give the scores; Fisher, RegMean, CPIS and imports look at "
         f"{facts['statistics']} training images of each task, AdaMerging at the "
         "held-out images without labels. Test images decide nothing.",
         "",

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from dale.errors import TrainingError as TrainingError
     from dale.errors import WeightsError as WeightsError
     from dale.merge import average as average
+    from dale.merge import fisher_merge as fisher_merge
     from dale.merge import greedy_soup as greedy_soup
+    from dale.merge import learned_soup as learned_soup
+    from dale.merge import regmean as regmean
     from dale.merge import uniform_soup as uniform_soup
     from dale.predict import infer as infer
     from dale.recipes import Workbench as Workbench
@@ -75,12 +78,15 @@ HOMES = {
     "average": "dale.merge",
     "cosine_restarts": "dale.schedules",
     "evaluate": "dale.recipes",
+    "fisher_merge": "dale.merge",
     "fit_temperature": "dale.calibrate",
     "fuse": "dale.recipes",
     "greedy_soup": "dale.merge",
     "infer": "dale.predict",
+    "learned_soup": "dale.merge",
     "load_recipe": "dale.train",
     "pool": "dale.recipes",
+    "regmean": "dale.merge",
     "start": "dale.recipes",
     "uniform_soup": "dale.merge",
 }
@@ -117,13 +123,16 @@ __all__ = [
     "average",
     "cosine_restarts",
     "evaluate",
+    "fisher_merge",
     "fit_temperature",
     "fuse",
     "greedy_soup",
     "infer",
+    "learned_soup",
     "load_recipe",
     "metrics",
     "pool",
+    "regmean",
     "start",
     "uniform_soup",
 ]

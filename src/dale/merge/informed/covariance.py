@@ -155,7 +155,7 @@ def _units(layer: nn.Module, values: Tensor) -> Tensor:
     """Values as rows of units, ``[R, C]``."""
     if isinstance(layer, nn.Linear | nn.LayerNorm):
         return values.reshape(-1, values.shape[-1])
-    spatial = {nn.Conv1d: 1, nn.Conv2d: 2}.get(type(layer))
-    if spatial is not None and values.ndim == spatial + 1:
-        values = values[None]
+    if isinstance(layer, nn.Conv1d | nn.Conv2d):
+        single = values.ndim == len(layer.kernel_size) + 1
+        values = values[None] if single else values
     return values.movedim(1, -1).reshape(-1, values.shape[1])

@@ -111,9 +111,9 @@ def adamerging(
                 raise InputError(f"epoch {epoch} of adamerging has no examples")
             entropies.append(total / seen)
     found = mixture.final()
-    own = {
-        name: (*found[layer], 1 - sum(found[layer]))
-        for name, layer in mixture.layer_of.items()
+    rest = {layer: (*scales, 1.0 - sum(scales)) for layer, scales in found.items()}
+    own: dict[str, tuple[float, ...]] = {
+        name: rest[layer] for name, layer in mixture.layer_of.items()
     }
     merged = mixed_by([*weights_K, base], own)
     return Confident(merged, found, tuple(entropies))

@@ -105,7 +105,7 @@ def _scannable(
         raise InputError(f"{name} is both set and to be chosen by a score")
     if not values:
         raise InputError(f"{name}: no values to choose from")
-    found = [checked(method, fusion, {name: v}, fusion.settings) for v in values]
+    found = [checked(method, fusion, {name: v}, [*fusion.settings]) for v in values]
     return own_name(name), [one[own_name(name)] for one in found]
 
 

@@ -68,7 +68,7 @@ def moving(
 
         def make(**own: Any) -> Any:
             return importance_merge(
-                pot.weights_K, known, pot.origin(), **{"floor": floor} | own
+                pot.weights_K, known, pot.origin(), floor=floor, **own
             )
 
         return pot.chosen(make, {"alpha": alpha, "rounds": rounds})

@@ -236,6 +236,24 @@ def test_impossible_fusions_are_refused_in_one_line(
     assert len(bench.run.population) == before
 
 
+def test_a_member_that_is_no_number_is_refused_or_left_out(
+    bench: Workbench, labels: list[str]
+) -> None:
+    run = bench.run
+    broken = dict(run.population.weights(run.population.find(labels[0])))
+    name = next(n for n, tensor in broken.items() if tensor.ndim > 1)
+    broken[name] = torch.full_like(broken[name], torch.nan)
+    with run.lock():
+        run.population.append(broken, label="broken", how="hand", group="hand")
+    mixed = ["broken", *labels[1:]]
+    for method in ("uniform", "regmean", "subspace", "cpis"):
+        base = {"base": labels[0]} if FUSIONS[method].row.needs_base else {}
+        with pytest.raises(InputError, match="'broken' has weights that are not"):
+            fuse(bench, method, labels=mixed, **base)
+    made = fuse(bench, "greedy_soup", labels=mixed, name="without")
+    assert "broken" not in made.parents
+
+
 @pytest.mark.parametrize(
     ("pairs", "words"),
     [

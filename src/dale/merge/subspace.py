@@ -84,15 +84,16 @@ def directions(
         raise InputError(f"rank must be 1 or more, got {rank}")
     if not 0 < variance <= 1:
         raise InputError(f"variance must be in (0, 1], got {variance}")
-    parts = []
+    parts, count = [], 0
     for tensors_K, origin in walk():
+        count = len(tensors_K)
         flat = [tensor.reshape(1, -1) for tensor in tensors_K]
         (found,) = grams(flat, origin.reshape(1, -1))
         # masks of −∞ are no direction
         if found.isfinite().all():
             parts.append(found)
     if not parts:
-        return ()
+        return (1 / count,) * count if count else ()
     # in order of size: files may hold the tensors in any order
     inner = torch.stack(parts).sort(0).values.sum(0)
     values, vectors = torch.linalg.eigh(inner)

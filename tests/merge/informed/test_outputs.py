@@ -300,6 +300,9 @@ def bad(call: str) -> None:
         "strength": lambda: import_layers(
             pair, [square] * 2, layers=[""], strength=-1.0
         ),
+        "no number": lambda: import_layers(
+            pair, [{"weight": torch.full((1, 3, 3), torch.nan)}] * 2, layers=[""]
+        ),
         "few": lambda: import_layers([model], [square], layers=[""]),
         "missing": lambda: importance_merge(pair, [{}, one], model),
         "shape": lambda: importance_merge(pair, [{"weight": torch.ones(5)}] * 2, model),
@@ -333,6 +336,7 @@ def bad(call: str) -> None:
         ("word", InputError, "layers must be a list of names, got 'weight'"),
         ("donor", InputError, "donor must be from 0 to 1, got 5"),
         ("strength", InputError, "strength must be 0 or more, got -1"),
+        ("no number", WeightsError, "'weight': .* that are not finite"),
         ("few", InputError, "2 or more models, got 1"),
         ("missing", WeightsError, "'weight': some models have importances"),
         ("shape", WeightsError, r"'weight': importance of shape \(5,\)"),

@@ -170,7 +170,7 @@ def closest(
     """The matrix whose outputs are nearest to those of K matrices; see `regmean`.
 
     Raises:
-        WeightsError: A Gram matrix does not fit.
+        WeightsError: A Gram matrix does not fit, or something is not finite.
     """
     groups, width = grams_K[0].shape[0], grams_K[0].shape[-1]
     if groups * width == 0 or tensors_K[0].numel() % (groups * width):
@@ -188,6 +188,8 @@ def closest(
         apart = (wide(tensor) - middle).cpu().double()
         left += shrunk
         right += shrunk @ apart.reshape(groups, -1, width).mT
+    if not bool(left.isfinite().all() & right.isfinite().all()):
+        raise WeightsError("weights or Gram matrices have numbers that are not finite")
     step = _solved(left, right, alpha < 1).mT.reshape(middle.shape)
     return middle + step.to(middle)
 

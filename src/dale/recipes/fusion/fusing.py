@@ -66,7 +66,8 @@ def fuse(
     members = [m for m in found if origin is None or m.label != origin.label]
     _check_count(method, fusion, members)
     own |= _weights(method, members, weights, own)
-    pot = Pot(bench, members, origin, score, scan)
+    careful = not fusion.row.needs_score
+    pot = Pot(bench, members, origin, score, scan, careful)
     fused = fusion.run(pot, **own)
     result = fused.weights if fused.fresh else pot.refresh(fused.weights)
     measures = pot.measures(result)

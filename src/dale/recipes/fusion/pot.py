@@ -16,6 +16,7 @@ from dale.recipes.workbench import Workbench, scores
 from dale.store import Member
 from dale.train import statistics_batches
 from dale.weights import Weights, has_statistics, load_into, reestimate
+from dale.weights.match import listing
 
 SCORES: dict[str, Callable[[dict[str, float]], float]] = {
     "accuracy": lambda found: 1.0 - found["error"],
@@ -50,6 +51,8 @@ class Pot:
         base: The member that methods with a base start from, if one was named.
         score: A name in `SCORES`.
         scan: A setting and the values to choose it from, if one was named.
+        careful: Refuse members with weights that are not a number. Methods that climb
+            on a score leave such members out by themselves.
     """
 
     def __init__(
@@ -59,9 +62,10 @@ class Pot:
         base: Member | None,
         score: str,
         scan: tuple[str, Sequence[float]] | None = None,
+        careful: bool = True,
     ) -> None:
         self.bench, self.members, self.base_member = bench, members, base
-        self.score, self.scan = score, scan
+        self.score, self.scan, self.careful = score, scan, careful
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -201,7 +205,14 @@ class Pot:
         return (inputs for inputs, _ in self.held_out(epoch))
 
     def _read(self, member: Member) -> Weights:
-        return self.bench.run.population.weights(member)
+        found = self.bench.run.population.weights(member)
+        broken = [n for n, x in found.items() if self.careful and bool(x.isnan().any())]
+        if broken:
+            raise InputError(
+                f"member {member.label!r} has weights that are not a number: "
+                f"{listing(broken)}; leave it out"
+            )
+        return found
 
 
 def scan_details(pot: Pot, name: str, found: Scan) -> dict[str, Any]:

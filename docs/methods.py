@@ -78,9 +78,18 @@ def block(which: str) -> str:
 
 
 def table(names: tuple[str, ...]) -> list[str]:
-    """Some methods: what they take, and what is true of them."""
-    head = ["method", "what it is", "models", "base", "settings", "facts", "mergekit"]
-    return _lines([head, ["---"] * len(head), *(_row(n, ROWS[n]) for n in names)])
+    """Some methods: what they take, and what is true of them.
+
+    The last column is mergekit's name, or what the method is where it has none.
+    """
+    named = any(ROWS[name].mergekit for name in names)
+    head = ["method", "models", "base", "settings", "facts"]
+    head += ["mergekit" if named else "what it is"]
+    rows = [
+        [*_row(n, ROWS[n]), (ROWS[n].mergekit or "–") if named else ROWS[n].summary]
+        for n in names
+    ]
+    return _lines([head, ["---"] * len(head), *rows])
 
 
 def on_a_run() -> list[str]:
@@ -119,12 +128,10 @@ def _row(name: str, row: Method) -> list[str]:
     known = {n: p.default for n, p in settings_of(row).items()}
     return [
         f"`{name}`",
-        row.summary,
         _span(*row.models),
         _base(row),
         ", ".join(_shown(*item) for item in known.items()) or "–",
         ", ".join(fact for fact, true in facts.items() if true) or "–",
-        row.mergekit or "–",
     ]
 
 

@@ -14,9 +14,9 @@ from ordering.tables import TITLES, accuracies
 
 BOUNDS = ("parent", "each child on its own task", "trained on all tasks")
 KNOWING = (
-    "import (M9)",
-    "CPIS (M10)",
-    "importance by Fisher (M7)",
+    "import",
+    "CPIS",
+    "importance by Fisher",
     "Fisher",
     "RegMean",
     "AdaMerging, by task",
@@ -42,10 +42,10 @@ def draw(document: Mapping[str, Any], folder: Path) -> list[Path]:
         names,
         key=lambda n: mean(mean(accuracies(seeds, n)) for seeds in found.values()),
     )
-    figure, axes = plt.subplots(
-        1, len(found), figsize=(3.1 * len(found), 5.2), sharey=True
-    )
-    for place, (title, seeds) in zip(axes, found.items(), strict=True):
+    rows = -(-len(found) // 2)
+    figure, grid = plt.subplots(rows, 2, figsize=(8.4, 4.6 * rows), sharey=True)
+    axes = grid.flatten()
+    for place, (title, seeds) in zip(axes, found.items(), strict=False):
         for height, name in enumerate(order):
             values = accuracies(seeds, name)
             colour = "#555555" if name in BOUNDS else "#0072B2"
@@ -61,10 +61,9 @@ def draw(document: Mapping[str, Any], folder: Path) -> list[Path]:
         place.tick_params(labelsize=8)
         place.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(order)), order)
-    figure.text(
-        0.01, 0.005, "; ".join(f"{k}: {v}" for k, v in TITLES.items()), fontsize=7
-    )
-    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    caption = "; ".join(f"{name}: {words}" for name, words in TITLES.items())
+    figure.text(0.01, 0.004, caption, fontsize=7)
+    figure.tight_layout(rect=(0, 0.012, 1, 1))
     path = folder / "merge_ordering.png"
     figure.savefig(path, dpi=150, metadata={"Software": None})
     plt.close(figure)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from dale.errors import TrainingError as TrainingError
     from dale.errors import WeightsError as WeightsError
     from dale.merge import average as average
+    from dale.merge import fisher_merge as fisher_merge
     from dale.merge import greedy_soup as greedy_soup
+    from dale.merge import learned_soup as learned_soup
+    from dale.merge import regmean as regmean
     from dale.merge import uniform_soup as uniform_soup
     from dale.predict import infer as infer
     from dale.recipes import Workbench as Workbench
@@ -81,14 +84,17 @@ HOMES = {
     "cosine_restarts": "dale.schedules",
     "cross_validate": "dale.recipes",
     "evaluate": "dale.recipes",
+    "fisher_merge": "dale.merge",
     "fit_temperature": "dale.calibrate",
     "fuse": "dale.recipes",
     "greedy_soup": "dale.merge",
     "infer": "dale.predict",
     "layer_groups": "dale.train",
+    "learned_soup": "dale.merge",
     "load_recipe": "dale.train",
     "out_of_fold": "dale.recipes",
     "pool": "dale.recipes",
+    "regmean": "dale.merge",
     "start": "dale.recipes",
     "uniform_soup": "dale.merge",
 }
@@ -127,15 +133,18 @@ __all__ = [
     "cosine_restarts",
     "cross_validate",
     "evaluate",
+    "fisher_merge",
     "fit_temperature",
     "fuse",
     "greedy_soup",
     "infer",
     "layer_groups",
+    "learned_soup",
     "load_recipe",
     "metrics",
     "out_of_fold",
     "pool",
+    "regmean",
     "start",
     "uniform_soup",
 ]

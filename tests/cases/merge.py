@@ -19,6 +19,20 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "linear": [{}, {"weight": W}, {"weight": (3.0, 1.0, -0.5), "normalize": False}],
     "greedy_soup": [{"score": lambda weights: -length(weights)}],
+    "random_subsets": [
+        {"score": lambda weights: -length(weights)},
+        {"score": lambda weights: length(weights), "size": 1, "shuffle": 3},
+    ],
+    "subspace": [{}, {"rank": 1}, {"rank": 9}, {"variance": 0.4}],
+    "importance": [
+        {},
+        {"importance": W, "alpha": 0.5, "rounds": 3},
+        {"importance": (0.0, 0.0, 2.0), "alpha": 1.0},
+    ],
+    "contribution": [{}, {"scores": W, "temperature": 0.1}, {"scores": (900, 0, 1)}],
+    "contribution_literal": [{}, {"temperature": 0.1}],
+    "wise_ft": [{}, {"alpha": 0.0}, {"alpha": 1.0}],
+    "expo": [{}, {"extrapolation": -0.5}],
     "passthrough": [{}, {"scale": -0.5}],
     "task_arithmetic": [
         {},

@@ -13,9 +13,9 @@ from cases.merge import IDS, SETTINGS, ancestor, count, shaken
 from cases.merge import ROWS as PAIRS
 from cases.weights import MODULES, bits, built
 from dale.errors import WeightsError
-from dale.merge import METHODS, merge, uniform_soup
-from dale.merge.engine import settings_of
-from dale.weights import layout_of_weights, mean, weights_of
+from dale.merge import METHODS, contributions, merge, uniform_soup
+from dale.merge.engine import parameters, settings_of
+from dale.weights import distance, layout_of_weights, mean, weights_of
 
 ROWS = [pytest.param(*pair, id=name) for pair, name in zip(PAIRS, IDS, strict=True)]
 DEFAULT = [
@@ -120,9 +120,9 @@ def test_one_tensor_that_nobody_moved_is_no_trouble(
         arguments: list[Any] = [base]
         if not row.deterministic:
             arguments.append([torch.Generator() for _ in range(count(method))])
-        own = dict(settings)
+        known = parameters(row.function)
+        own = {name: value for name, value in settings.items() if name in known}
         if row.measure is not None:
-            own.pop("density", None)
             arguments.append([0.0] * count(method))
         result = row.function([base] * count(method), *arguments, **own)
         assert torch.equal(result, base)
@@ -168,6 +168,7 @@ def test_what_is_dropped_is_made_up_for(rescale: str, density: float) -> None:
     assert torch.allclose(merged[merged != 0], torch.tensor(factor))
 
 
+FINITE = st.floats(-1e3, 1e3, width=32)
 WEIGHTED = [p for p in DEFAULT if "weight" in settings_of(METHODS[str(p.values[0])])]
 
 
@@ -231,6 +232,52 @@ def test_any_numbers_stay_numbers(
     assert result.isfinite().all()
 
 
+def test_a_mean_of_all_directions_is_the_mean() -> None:
+    models, base = family("convolutional", "subspace")
+    whole = merge(models, "subspace", rank=3, **base)
+    for key, tensor in merge(models).items():
+        torch.testing.assert_close(whole[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_fewer_directions_are_nearer_to_the_origin() -> None:
+    models, base = family("convolutional", "subspace")
+    ways = [merge(models, "subspace", rank=rank, **base) for rank in (1, 2, 3)]
+    lengths = [distance(way, base["base"]) for way in ways]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.01])
+def test_a_moving_average_forgets_by_alpha(alpha: float) -> None:
+    base, model = {"w": torch.ones(3)}, {"w": torch.zeros(3)}
+    found = base
+    for _ in range(5):
+        found = merge([model], "importance", base=found, alpha=alpha)
+    at_once = merge([model], "importance", base=base, alpha=alpha, rounds=5)
+    torch.testing.assert_close(found["w"], at_once["w"])
+    torch.testing.assert_close(at_once["w"], torch.full((3,), (1 - alpha) ** 5))
+
+
+def test_unit_length_cancels_out_of_contributions() -> None:
+    models, _ = family("linear", "contribution")
+    given = contributions((0.1, 0.7, 0.4), temperature=0.2)
+    assert sum(share**2 for share in given) == pytest.approx(1)
+    one = merge(models, "contribution", scores=(0.1, 0.7, 0.4), temperature=0.2)
+    two = merge(models, "weighted", coefficients=given)
+    assert bits(one) == bits(two)
+
+
+@given(rows=st.lists(st.lists(FINITE, min_size=4, max_size=4), min_size=1, max_size=5))
+def test_literal_contributions_lie_between_mean_and_largest(
+    rows: list[list[float]],
+) -> None:
+    members = torch.tensor(rows)
+    found = merge([{"w": row} for row in members], "contribution_literal")["w"]
+    slack = members.abs().amax(0) * 1e-5 + 1e-6
+    assert (found >= members.mean(0) - slack).all()
+    assert (found <= members.amax(0)).all()
+
+
 @pytest.mark.parametrize("chosen", [0, 1, 2])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("name", MODULES)
@@ -246,7 +293,6 @@ def test_all_weight_on_one_gives_that_one(
     assert bits(result) == bits(models[chosen] | carried)
 
 
-FINITE = st.floats(-1e3, 1e3, width=32)
 ROWS_OF = st.lists(st.lists(FINITE, min_size=4, max_size=4), min_size=1, max_size=6)
 
 

@@ -68,3 +68,94 @@ def sampled_convolution(net: nn.Conv2d, inputs: Tensor) -> Tensor:
             out = probe(inputs)
         columns.append(out.transpose(0, 1).reshape(net.groups, -1))
     return torch.stack(columns, dim=-1)
+
+
+def covariance(rows: Tensor) -> Tensor:
+    """Of rows ``[R, C]``, entry by entry."""
+    rows = rows.double()
+    found = torch.zeros(rows.shape[1], rows.shape[1]).double()
+    for i in range(rows.shape[1]):
+        for j in range(rows.shape[1]):
+            apart = (rows[:, i] - rows[:, i].mean()) * (rows[:, j] - rows[:, j].mean())
+            found[i, j] = apart.mean()
+    return found
+
+
+def most_important(covariances_K: Sequence[Tensor], count: int) -> list[int]:
+    """Units by eigenvectors weighted by eigenvalues, one at a time."""
+    values, vectors = torch.linalg.eigh(sum(c.double() for c in covariances_K))
+    size = len(values)
+    scores = [
+        sum(float(values[i]) * abs(float(vectors[c, i])) for i in range(size))
+        for c in range(size)
+    ]
+    return sorted(sorted(range(size), key=lambda c: -scores[c])[:count])
+
+
+def imported(
+    matrices_K: Sequence[Tensor],
+    inputs_K: Sequence[Tensor],
+    donor: int,
+    strength: float,
+) -> Tensor:
+    """Least squares over stacked rows, for matrices ``[out, in]``."""
+    left, right = [], []
+    others = len(matrices_K) - 1
+    for k, (matrix, inputs) in enumerate(zip(matrices_K, inputs_K, strict=True)):
+        share = 1.0 if k == donor else strength / others
+        rows = inputs.double() * (share / len(inputs)) ** 0.5
+        left.append(rows)
+        right.append(rows @ matrix.double().mT)
+    return torch.linalg.lstsq(torch.cat(left), torch.cat(right)).solution.mT
+
+
+def moved(
+    base: Tensor,
+    tensors_K: Sequence[Tensor],
+    importances_K: Sequence[Tensor],
+    alpha: float,
+    rounds: int,
+) -> Tensor:
+    """The moving average, element by element and round by round."""
+    result = base.double().clone()
+    flat = result.view(-1)
+    for place in range(flat.numel()):
+        for _ in range(rounds):
+            a_K = [max(float(a.reshape(-1)[place]), 1e-6) for a in importances_K]
+            w_K = [float(x.reshape(-1)[place]) for x in tensors_K]
+            fresh = sum(a * w for a, w in zip(a_K, w_K, strict=True)) / sum(a_K)
+            flat[place] = (1 - alpha) * float(flat[place]) + alpha * fresh
+    return result
+
+
+def entropy_step(
+    net: nn.Module,
+    models: Sequence[dict[str, Tensor]],
+    base: dict[str, Tensor],
+    inputs: Tensor,
+    start: float,
+    rate: float,
+) -> list[float]:
+    """Task-wise coefficients after Adam's first step, by finite differences."""
+
+    def value(coefficients: Sequence[float]) -> float:
+        mixed = {
+            name: origin
+            + sum(
+                c * (model[name] - origin)
+                for c, model in zip(coefficients, models, strict=True)
+            )
+            for name, origin in base.items()
+        }
+        load_into(net, mixed)
+        with torch.no_grad():
+            chances = net(inputs).softmax(1)
+        return float(-(chances * chances.log()).sum(1).mean())
+
+    found = []
+    for k in range(len(models)):
+        ahead = [start + (1e-2 if j == k else 0) for j in range(len(models))]
+        behind = [start - (1e-2 if j == k else 0) for j in range(len(models))]
+        slope = value(ahead) - value(behind)
+        found.append(start - rate * (1 if slope > 0 else -1))
+    return found

@@ -8,6 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from reference.merge_averages import (
+    contribution,
+    contribution_literal,
+    expo,
+    importance,
+    subspace,
+    wise_ft,
+)
 from reference.merge_spheres import (
     karcher,
     model_stock,
@@ -16,7 +24,19 @@ from reference.merge_spheres import (
     slerp,
 )
 
-__all__ = ["karcher", "model_stock", "multislerp", "nuslerp", "slerp"]
+__all__ = [
+    "contribution",
+    "contribution_literal",
+    "expo",
+    "importance",
+    "karcher",
+    "model_stock",
+    "multislerp",
+    "nuslerp",
+    "slerp",
+    "subspace",
+    "wise_ft",
+]
 
 Array = np.ndarray
 

@@ -29,7 +29,7 @@ def demo(
         err.print(f"recipe: {bench.run.recipe_path}", soft_wrap=True)
     train_bench(bench, quiet=json)
     for method in ("uniform", "greedy_soup"):
-        fuse(bench, method)  # type: ignore[arg-type]
+        fuse(bench, method)
     found = evaluate(bench)
     page = write_report(bench)
     if json:

@@ -1,25 +1,14 @@
 """``dale merge``: many networks, one network."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from dale.cli import app
-from dale.cli.common import (
-    JSON,
-    count,
-    number,
-    out,
-    percent,
-    refuse_given,
-    show_json,
-    table,
-)
+from dale.cli.common import JSON, refuse_given, show_json
 from dale.cli.merge_config import is_config, merge_config
-
-if TYPE_CHECKING:
-    from dale.store import Member
+from dale.cli.merge_run import show_made
 
 
 @app.command()
@@ -42,24 +31,49 @@ def merge(
         ),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="uniform, weighted or greedy_soup.")
+        str,
+        typer.Option(
+            help="greedy_soup, uniform, regmean, ties, ...; an unknown one lists all."
+        ),
     ] = "greedy_soup",
     group: Annotated[
         str | None,
-        typer.Option(help="Strategy whose members to average.", show_default=False),
+        typer.Option(help="Strategy whose members to merge.", show_default=False),
     ] = None,
     member: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Average these members; may be repeated.", show_default=False
-        ),
+        typer.Option(help="Merge these members; may be repeated.", show_default=False),
     ] = None,
     weight: Annotated[
         list[float] | None,
         typer.Option(help="One for each member (weighted).", show_default=False),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Member that the others come from, for methods with a base.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the method; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    scan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY=V,V,...",
+            help="A setting to be chosen by the score, and its candidates.",
+            show_default=False,
+        ),
+    ] = None,
     score: Annotated[
-        str, typer.Option(help="What a greedy soup climbs on: accuracy or nll.")
+        str, typer.Option(help="What is climbed on: accuracy or nll.")
     ] = "accuracy",
     name: Annotated[
         str | None, typer.Option(help="Label of the new member.", show_default=False)
@@ -82,8 +96,16 @@ def merge(
 ) -> None:
     """Merge members of a run into a new member, or models as a configuration says."""
     if is_config(source):
-        options = {"--group": group, "--member": member, "--weight": weight}
-        refuse_given(options | {"--name": name}, "is for the members of a run")
+        options = {
+            "--group": group,
+            "--member": member,
+            "--weight": weight,
+            "--base": base,
+            "--set": settings,
+            "--scan": scan,
+            "--name": name,
+        }
+        refuse_given(options, "is for the members of a run")
         merge_config(
             source,
             target,
@@ -95,30 +117,21 @@ def merge(
         return
     given = {"OUT": target, "--plan": plan, "--seed": seed}
     refuse_given(given, "is for configurations (.yml, .yaml), not for a run")
-    from dale.errors import InputError, nearest
-    from dale.merge import METHODS
     from dale.recipes import Workbench, fuse
-    from dale.recipes.fusion import SCORES, Method
+    from dale.recipes.fusion import numbers, read
     from dale.store import Run
 
-    known = get_args(Method)
-    if method in METHODS and method not in known:
-        raise InputError(
-            f"method {method!r} works on files, in Python, not on the members of a "
-            f"run; known: {', '.join(known)}"
-        )
-    if method not in known:
-        raise InputError(f"unknown method {method!r}; {nearest(method, known)}")
-    if score not in SCORES:
-        raise InputError(f"unknown score {score!r}; {nearest(score, SCORES)}")
     made = fuse(
         Workbench(Run(source)),
-        method,  # type: ignore[arg-type]
+        method,
         group=group,
         labels=member,
         weights=weight,
-        score=score,  # type: ignore[arg-type]
+        score=score,
         name=name,
+        base=base,
+        settings=read(settings or []),
+        scan=None if scan is None else numbers(scan),
     )
     if json:
         show_json(
@@ -131,24 +144,4 @@ def merge(
             }
         )
         return
-    _show_decisions(made)
-    out.print(
-        f"{made.label}: mean of {count(len(made.parents), 'member')}, validation error "
-        f"{percent(made.scores['val_error'])} %"
-    )
-
-
-def _show_decisions(made: "Member") -> None:
-    rows = [
-        [
-            decision["label"],
-            number(decision["score_alone"]),
-            number(decision["score_with"]),
-            "kept" if decision["kept"] else "left out",
-            decision["reason"],
-        ]
-        for decision in made.details.get("decisions", [])
-    ]
-    if rows:
-        columns = ["candidate", "alone", "in the soup", "", "why"]
-        table(f"{made.details['score']} on validation examples", columns, rows)
+    show_made(made)

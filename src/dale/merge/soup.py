@@ -139,7 +139,7 @@ def greedy_soup(
     if math.isnan(alone[label]):
         raise InputError(f"none of {len(ranked)} candidates has a numeric score")
     mean = RunningMean()
-    mean.update(_read(source))
+    mean.update(read(source))
     best = alone[label]
     first = Decision(label, best, best, True, _FIRST)
     soup = Soup(mean.value(), (label,), (first,), best)
@@ -149,7 +149,7 @@ def greedy_soup(
             soup = replace(soup, decisions=(*soup.decisions, decision))
             continue
         trial = mean.copy()
-        trial.update(_read(source))
+        trial.update(read(source))
         fresh = trial.value() if refresh is None else dict(refresh(trial.value()))
         value = float(score(fresh))
         kept, reason = _judge(value, soup.score, strict)
@@ -206,12 +206,13 @@ def _score_alone(
         raise InputError("a soup needs 1 or more candidates, got 0")
     alone = {}
     for label, source in candidates:
-        value = known[label] if label in known else score(_read(source))
+        value = known[label] if label in known else score(read(source))
         alone[label] = float(value)
     return alone
 
 
-def _read(source: Source) -> Weights:
+def read(source: Source) -> Weights:
+    """Weights that are given, or read by a function."""
     return source() if callable(source) else source
 
 

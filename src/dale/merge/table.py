@@ -2,16 +2,21 @@
 
 from dale.merge.average import linear, passthrough, uniform, weighted
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
+from dale.merge.contribution import contribution, contribution_literal
 from dale.merge.dare import dare_linear, dare_ties
 from dale.merge.della import della, della_linear
 from dale.merge.means import karcher, multislerp
 from dale.merge.method import Method
+from dale.merge.moving import importance
 from dale.merge.pairwise import arcee_fusion, nearswap
 from dale.merge.ram import ram, ramplus_tl
+from dale.merge.scan import expo, wise_ft
 from dale.merge.sce import sce
 from dale.merge.soup import greedy
 from dale.merge.sphere import nuslerp, slerp
 from dale.merge.stock import model_stock
+from dale.merge.subsets import best_subset
+from dale.merge.subspace import directions, subspace
 from dale.merge.ties import task_arithmetic, thresholds, ties, ties_global
 
 METHODS: dict[str, Method] = {
@@ -48,6 +53,65 @@ METHODS: dict[str, Method] = {
         complex=True,
         streams=False,
         needs_score=True,
+    ),
+    "random_subsets": Method(
+        best_subset,
+        "best mean of random subsets by a score",
+        "Breiman (1996), Bagging predictors; Wortsman et al. (2022), arXiv 2203.05482",
+        scope="model",
+        idempotent=True,
+        complex=True,
+        streams=False,
+        needs_score=True,
+    ),
+    "subspace": Method(
+        subspace,
+        "mean projected on the main directions in which the models moved",
+        "Izmailov et al. (2019), arXiv 1907.07504; Li et al. (2022), arXiv 2205.13104",
+        scope="global",
+        idempotent=True,
+        symmetric=True,
+        base="required",
+        measure=directions,
+    ),
+    "importance": Method(
+        importance,
+        "moving average, each model by its importance",
+        "Polyak and Juditsky (1992); Tarvainen and Valpola (2017), arXiv 1703.01780",
+        symmetric=True,
+        base="required",
+        complex=True,
+    ),
+    "contribution": Method(
+        contribution,
+        "mean by contributions, a softmax of scores",
+        "unpublished",
+        idempotent=True,
+        symmetric=True,
+        complex=True,
+    ),
+    "contribution_literal": Method(
+        contribution_literal,
+        "mean by contributions, a softmax of the weights themselves",
+        "unpublished",
+        idempotent=True,
+        symmetric=True,
+    ),
+    "wise_ft": Method(
+        wise_ft,
+        "between the base and the fine-tuned model",
+        "Wortsman et al. (2022), arXiv 2109.01903",
+        symmetric=True,
+        base="required",
+        complex=True,
+    ),
+    "expo": Method(
+        expo,
+        "beyond the fine-tuned model, away from the base",
+        "Zheng et al. (2024), arXiv 2404.16792",
+        symmetric=True,
+        base="required",
+        complex=True,
     ),
     "passthrough": Method(
         passthrough,

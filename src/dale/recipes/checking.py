@@ -69,6 +69,8 @@ def verify(run: Run) -> Checked:
         check(lambda path=path: sealed.read(path, "tracker"))
     for path in sorted(run.folder.glob("predictions/*/*.safetensors")):
         check(lambda path=path: load(path))
+    for path in sorted(run.folder.glob("statistics/*.safetensors")):
+        check(lambda path=path: load(path))
     if (run.folder / SCHEMA_NAME).exists():
         check(lambda: _schema(run))
     if run.log_path.exists():

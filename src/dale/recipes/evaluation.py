@@ -134,15 +134,17 @@ def predictors(
             title = f"{_FUSED.get(member.how, member.how)} of {member.group}"
             if member.label != f"{member.how}-of-{member.group}":
                 title = member.label
-            parents = len(member.parents)
+            base = member.details.get("base")
+            parents = len([label for label in member.parents if label != base])
+            kind = "mean" if member.how in _FUSED else member.how
             found.append(
                 Predictor(
                     title,
                     member.group,
                     "soup",
                     (member.label,),
-                    note=f"mean of {parents} member{'' if parents == 1 else 's'}",
-                    chosen_on="val" if member.how == "greedy_soup" else None,
+                    note=f"{kind} of {parents} member{'' if parents == 1 else 's'}",
+                    chosen_on="val" if "score" in member.details else None,
                 )
             )
     return [*found, *extra]

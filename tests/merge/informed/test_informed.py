@@ -233,7 +233,7 @@ def test_tied_names_share_statistics() -> None:
 
 def test_all_rows_are_in_the_table() -> None:
     functions = {row.function for row in INFORMED.values()}
-    assert functions == {fisher_merge, regmean, learned_soup}
+    assert {fisher_merge, regmean, learned_soup} <= functions
     assert all(row.needs_data for row in INFORMED.values())
 
 

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from dale.errors import InputError, NotFiniteError, nearest
+from dale.merge.informed.mixing import By, Mixture, mixed_by, update
 from dale.merge.informed.observe import called, logits_of, quiet, stand_ins, tensors_of
-from dale.weights import Weights, linear
-from dale.weights.algebra import floats, named, shared_names
-from dale.weights.match import is_inexact
+from dale.weights import Weights
 from dale.weights.statistics import Batch
 
-By = Literal["model", "layer"]
 Labelled = Callable[[int], Iterable[tuple[Batch, Tensor]]]
 """From an epoch, counted from 0, to its batches of inputs and targets."""
 
@@ -100,8 +98,11 @@ def learned_soup(
     """
     _check(weights_K, by, rate, epochs)
     values_K = [stand_ins(module, weights) for weights in weights_K]
-    soup = _Soup(module, values_K, by, softmax, temperature)
-    optimizer = torch.optim.AdamW(soup.learned, lr=rate, weight_decay=0.0)
+    squash = (lambda raw_LK: raw_LK.softmax(1)) if softmax else None
+    soup = Mixture(module, values_K, by, 0.0 if softmax else 1 / len(values_K), squash)
+    scale = soup.raw_LK.new_ones(()).requires_grad_(temperature)
+    learned = [soup.raw_LK, *([scale] if temperature else [])]
+    optimizer = torch.optim.AdamW(learned, lr=rate, weight_decay=0.0)
     losses: list[float] = []
     with quiet(module):
         for epoch in range(epochs):
@@ -109,10 +110,10 @@ def learned_soup(
             for batch, targets_N in batches(epoch):
                 size = len(tensors_of(batch)[0])
                 logits_NC = logits_of(called(module, soup.mixed(), batch), size)
-                value = loss(soup.scale * logits_NC, targets_N)
+                value = loss(scale * logits_NC, targets_N)
                 if not bool(value.isfinite()):
                     raise NotFiniteError("learned soup", epoch, rate, value.item())
-                _update(optimizer, soup.learned, value)
+                update(optimizer, learned, value)
                 total, seen = total + value.item() * size, seen + size
             if not seen:
                 raise InputError(f"epoch {epoch} of a learned soup has no examples")
@@ -120,100 +121,7 @@ def learned_soup(
     shares = soup.final()
     own = {name: shares[layer] for name, layer in soup.layer_of.items()}
     weights = mixed_by(weights_K, own, normalize=softmax)
-    return LearnedSoup(weights, shares, 1 / soup.scale.item(), tuple(losses))
-
-
-class _Soup:
-    """Shares that can be learned, and the network that they make."""
-
-    def __init__(
-        self,
-        module: nn.Module,
-        values_K: list[dict[str, Tensor]],
-        by: By,
-        softmax: bool,
-        temperature: bool,
-    ) -> None:
-        first, count = values_K[0], len(values_K)
-        place = next(iter(first.values()), torch.zeros(())).device
-        self.values_K, self.softmax = values_K, softmax
-        self.trained = {name for name, _ in module.named_parameters()}
-        self.layer_of = {
-            name: name.rpartition(".")[0] if by == "layer" else "" for name in first
-        }
-        self.layers = [*dict.fromkeys(self.layer_of.values())]
-        start = torch.full((len(self.layers), count), 0.0 if softmax else 1 / count)
-        self.raw_LK = start.to(place).requires_grad_()
-        self.scale = torch.ones((), device=place, requires_grad=temperature)
-        self.learned = [self.raw_LK, *([self.scale] if temperature else [])]
-
-    def shares_LK(self) -> Tensor:
-        return self.raw_LK.softmax(1) if self.softmax else self.raw_LK
-
-    def mixed(self) -> dict[str, Tensor]:
-        """The tensors of the soup, which know where they come from."""
-        shares = dict(zip(self.layers, self.shares_LK(), strict=True))
-        mixed = {}
-        for name, first in self.values_K[0].items():
-            # counters, and masks of −∞
-            if not is_inexact(first) or not bool(first.isfinite().all()):
-                mixed[name] = first
-                continue
-            # PyTorch has no derivative by running statistics
-            own = shares[self.layer_of[name]]
-            own = own if name in self.trained else own.detach()
-            parts = [v[name].detach() * own[k] for k, v in enumerate(self.values_K)]
-            mixed[name] = torch.stack(parts).sum(0).to(first.dtype)
-        return mixed
-
-    def final(self) -> dict[str, tuple[float, ...]]:
-        rows = self.shares_LK().detach().cpu().double().tolist()
-        return {name: tuple(row) for name, row in zip(self.layers, rows, strict=True)}
-
-
-def _update(
-    optimizer: torch.optim.Optimizer, learned: list[Tensor], value: Tensor
-) -> None:
-    # of the shares alone: the network's own gradients stay as they are
-    for leaf, gradient in zip(
-        learned, torch.autograd.grad(value, learned), strict=True
-    ):
-        leaf.grad = gradient
-    optimizer.step()
-
-
-def mixed_by(
-    weights_K: Sequence[Weights],
-    shares: dict[str, tuple[float, ...]],
-    *,
-    normalize: bool = False,
-) -> dict[str, Tensor]:
-    """Weighted sums with shares for every name, or the first name of tied ones.
-
-    Args:
-        weights_K: Models with the same names and shapes, read name by name.
-        shares: K numbers for each name.
-        normalize: Divide them by their sum.
-
-    Returns:
-        New weights in the types of the first model; counters carried, ties kept.
-
-    Example:
-        >>> pair = [{"w": torch.tensor(0.0)}, {"w": torch.tensor(4.0)}]
-        >>> mixed_by(pair, {"w": (0.75, 0.25)})
-        {'w': tensor(1.)}
-    """
-    result: dict[str, Tensor] = {}
-    for names in shared_names(weights_K):
-        own = next(shares[name] for name in names if name in shares)
-
-        def run(*tensors_K: Tensor, own: tuple[float, ...] = own) -> Tensor:
-            return linear(tensors_K, own, normalize)
-
-        tensors_K = [weights[names[0]] for weights in weights_K]
-        value = named(names[0], lambda *x, run=run: floats(run, *x), tensors_K)
-        result |= dict.fromkeys(names, value)
-    return {name: result[name] for name in weights_K[0]}
+    return LearnedSoup(weights, shares, 1 / scale.item(), tuple(losses))
 
 
 def _check(weights_K: Sequence[Weights], by: str, rate: float, epochs: int) -> None:

@@ -1,12 +1,13 @@
 """Running a network on given weights, without leaving a trace in it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.hooks import RemovableHandle
 
 from dale.errors import InputError, ModelError
 from dale.weights import Weights, digest_arrays
@@ -93,6 +94,41 @@ def tensors_of(batch: Batch) -> list[Tensor]:
     if not parts or not all(isinstance(part, Tensor) for part in parts):
         raise InputError("a batch must hold tensors only, one or more")
     return [part for part in parts if isinstance(part, Tensor)]
+
+
+def layers_of(
+    module: nn.Module, kinds: tuple[type[nn.Module], ...]
+) -> list[tuple[str, nn.Module]]:
+    """Layers of some kinds, and the first name of the weight of each."""
+    names = {id(p): name for name, p in module.named_parameters()}
+    found = [part for part in module.modules() if isinstance(part, kinds)]
+    pairs = [(names.get(id(getattr(part, "weight", None))), part) for part in found]
+    return [(name, part) for name, part in pairs if name is not None]
+
+
+def walked(
+    module: nn.Module,
+    weights: Weights,
+    batches: Iterable[Batch],
+    hooks: Callable[[], list[RemovableHandle]],
+) -> "Seen":
+    """Run a network on given weights, in evaluation mode, with hooks in place.
+
+    Raises:
+        InputError: A batch that is none.
+        WeightsError: The weights do not fit the network.
+    """
+    values, seen = stand_ins(module, weights), Seen()
+    placed = hooks()
+    try:
+        with quiet(module), torch.no_grad():
+            for batch in batches:
+                seen.add(*tensors_of(batch))
+                called(module, values, batch)
+    finally:
+        for hook in placed:
+            hook.remove()
+    return seen
 
 
 class Seen:

@@ -4,13 +4,15 @@ Shape suffixes: K, models; G, groups of channels; D, inputs of one output unit.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from dale.errors import InputError, WeightsError
-from dale.merge.informed.observe import Seen, called, quiet, stand_ins, tensors_of
+from dale.merge.informed.observe import layers_of, walked
 from dale.merge.informed.statistics import Statistics, combined
 from dale.weights import Weights, digest, linear, wide
 from dale.weights.statistics import Batch
@@ -58,11 +60,8 @@ def grams(
         models, arXiv 2212.09849. They sum over rows; here it is the mean, so that a
         model does not count more for having been measured on more data.
     """
-    values = stand_ins(module, weights)
-    layers = _layers(module)
     sums: dict[str, Tensor] = {}
     rows: dict[str, int] = {}
-    seen = Seen()
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def record(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -73,29 +72,16 @@ def grams(
 
         return record
 
-    hooks = [layer.register_forward_pre_hook(watch(n)) for n, layer in layers]
-    try:
-        with quiet(module), torch.no_grad():
-            for batch in batches:
-                seen.add(*tensors_of(batch))
-                called(module, values, batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    def hooks() -> list[RemovableHandle]:
+        found = layers_of(module, (nn.Linear, nn.Conv1d, nn.Conv2d))
+        return [layer.register_forward_pre_hook(watch(n)) for n, layer in found]
+
+    seen = walked(module, weights, batches, hooks)
     if not seen.examples:
         raise InputError("Gram matrices need 1 or more examples, got 0")
     means = {name: (total / rows[name]).float() for name, total in sums.items()}
     source = seen.digest() if data is None else data
     return Statistics(means, "gram", "mean", seen.examples, digest(weights), source)
-
-
-def _layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Layers and the first name of the weight of each."""
-    names = {id(p): name for name, p in module.named_parameters()}
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
-    found = [part for part in module.modules() if isinstance(part, kinds)]
-    pairs = [(names.get(id(layer.weight)), layer) for layer in found]
-    return [(name, layer) for name, layer in pairs if name is not None]
 
 
 def _rows(layer: nn.Module, inputs: Tensor) -> Tensor:
@@ -158,34 +144,54 @@ def regmean(
         Jin et al. (2023), arXiv 2212.09849; their α is 0.9. They leave what has no
         Gram matrix to the mean, as here; convolutions are an addition.
     """
+    check_alpha(alpha)
+    return combined(
+        partial(closest, alpha=alpha), weights_K, grams_K, coefficients, "gram"
+    )
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse a share of what is off the diagonal that is none.
+
+    Raises:
+        InputError: It is not in ``[0, 1]``.
+    """
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha must be in [0, 1], got {alpha}")
 
-    def kernel(
-        tensors_K: Sequence[Tensor],
-        stats_K: Sequence[Tensor],
-        shares_K: Sequence[float],
-    ) -> Tensor:
-        groups, width = stats_K[0].shape[0], stats_K[0].shape[-1]
-        if groups * width == 0 or tensors_K[0].numel() % (groups * width):
-            raise WeightsError(
-                f"Gram of shape {tuple(stats_K[0].shape)} does not fit a weight of "
-                f"shape {tuple(tensors_K[0].shape)}"
-            )
-        middle = wide(linear(tensors_K, shares_K, normalize=True))
-        left = torch.zeros(groups, width, width, dtype=torch.float64)
-        right = torch.zeros(
-            groups, width, tensors_K[0].numel() // (groups * width), dtype=torch.float64
-        )
-        for tensor, gram, share in zip(tensors_K, stats_K, shares_K, strict=True):
-            shrunk = share * _shrunk(gram.cpu().double(), alpha)
-            apart = (wide(tensor) - middle).cpu().double()
-            left += shrunk
-            right += shrunk @ apart.reshape(groups, -1, width).mT
-        step = _solved(left, right, alpha < 1).mT.reshape(middle.shape)
-        return middle + step.to(middle)
 
-    return combined(kernel, weights_K, grams_K, coefficients, "gram")
+def closest(
+    tensors_K: Sequence[Tensor],
+    grams_K: Sequence[Tensor],
+    shares_K: Sequence[float],
+    *,
+    alpha: float,
+) -> Tensor:
+    """The matrix whose outputs are nearest to those of K matrices; see `regmean`.
+
+    Raises:
+        WeightsError: A Gram matrix does not fit, or something is not finite.
+    """
+    groups, width = grams_K[0].shape[0], grams_K[0].shape[-1]
+    if groups * width == 0 or tensors_K[0].numel() % (groups * width):
+        raise WeightsError(
+            f"Gram of shape {tuple(grams_K[0].shape)} does not fit a weight of "
+            f"shape {tuple(tensors_K[0].shape)}"
+        )
+    middle = wide(linear(tensors_K, shares_K, normalize=True))
+    left = torch.zeros(groups, width, width, dtype=torch.float64)
+    right = torch.zeros(
+        groups, width, tensors_K[0].numel() // (groups * width), dtype=torch.float64
+    )
+    for tensor, gram, share in zip(tensors_K, grams_K, shares_K, strict=True):
+        shrunk = share * _shrunk(gram.cpu().double(), alpha)
+        apart = (wide(tensor) - middle).cpu().double()
+        left += shrunk
+        right += shrunk @ apart.reshape(groups, -1, width).mT
+    if not bool(left.isfinite().all() & right.isfinite().all()):
+        raise WeightsError("weights or Gram matrices have numbers that are not finite")
+    step = _solved(left, right, alpha < 1).mT.reshape(middle.shape)
+    return middle + step.to(middle)
 
 
 def _shrunk(gram: Tensor, alpha: float) -> Tensor:

@@ -24,7 +24,7 @@ class Statistics(Mapping[str, Tensor]):
 
     Attributes:
         tensors: By the name of the parameter that they are about.
-        kind: What was measured: ``"fisher"`` or ``"gram"``.
+        kind: What was measured: ``"fisher"``, ``"gram"`` or ``"covariance"``.
         variant: In which way.
         examples: On how many examples.
         model: Digest of the weights that were measured.
@@ -133,8 +133,8 @@ def combined(
         InputError: Numbers do not fit, or shares are impossible.
         WeightsError: Names or shapes differ, or statistics are of another model.
     """
-    shares_K = _shares(weights_K, statistics_K, coefficients_K)
-    _check(weights_K, statistics_K, kind)
+    shares_K = shares_of(weights_K, statistics_K, coefficients_K)
+    check_statistics(weights_K, statistics_K, kind)
     result: dict[str, Tensor] = {}
     for names in shared_names(weights_K):
         known = next((name for name in names if name in statistics_K[0]), None)
@@ -150,11 +150,16 @@ def combined(
     return {name: result[name] for name in weights_K[0]}
 
 
-def _shares(
+def shares_of(
     weights_K: Sequence[Weights],
     statistics_K: Sequence[Weights],
     coefficients_K: Sequence[float] | None,
 ) -> list[float]:
+    """One share for each model, 0 or more; equal if none are given.
+
+    Raises:
+        InputError: Numbers do not fit, or shares are impossible.
+    """
     count = len(weights_K)
     given = [1.0] * count if coefficients_K is None else [*map(float, coefficients_K)]
     if not count or not count == len(statistics_K) == len(given):
@@ -167,9 +172,14 @@ def _shares(
     return given
 
 
-def _check(
+def check_statistics(
     weights_K: Sequence[Weights], statistics_K: Sequence[Any], kind: str
 ) -> None:
+    """Refuse statistics that are not of these models, in this order.
+
+    Raises:
+        WeightsError: They are of other names, of another kind or of other models.
+    """
     names = {*statistics_K[0]}
     for position, (weights, found) in enumerate(
         zip(weights_K, statistics_K, strict=True), start=1

@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/merge_ordering.py`."""

@@ -1,0 +1,120 @@
+"""The ways to fuse members of a run: one row each."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, get_type_hints
+
+from dale.merge import INFORMED, METHODS, Method
+from dale.merge.engine import parameters, settings_of
+from dale.recipes.fusion.averaging import (
+    by_contribution,
+    direct,
+    greedy,
+    subsets,
+    suffixes,
+    uniform,
+    weighted,
+)
+from dale.recipes.fusion.measuring import (
+    by_fisher,
+    by_regmean,
+    confident,
+    imported,
+    learned,
+    moving,
+    units,
+)
+from dale.recipes.fusion.pot import Fused
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """One way to fuse members of a run.
+
+    Attributes:
+        run: From a `Pot` and settings to a `Fused`.
+        row: What is true of the method.
+        settings: What may be set: type and default by name.
+        scans: Settings that may be chosen by the score.
+    """
+
+    run: Callable[..., Fused]
+    row: Method
+    settings: dict[str, tuple[Any, Any]]
+    scans: tuple[str, ...] = ()
+
+
+_OWN: dict[str, tuple[Callable[..., Fused], tuple[str, ...]]] = {
+    "uniform": (uniform, ()),
+    "weighted": (weighted, ()),
+    "greedy_soup": (greedy, ()),
+    "random_subsets": (subsets, ()),
+    "importance": (moving, ("alpha", "rounds")),
+    "contribution": (by_contribution, ()),
+    "fisher": (by_fisher, ()),
+    "regmean": (by_regmean, ()),
+    "import": (imported, ()),
+    "cpis": (units, ("share",)),
+    "learned_soup": (learned, ()),
+    "adamerging": (confident, ()),
+    "suffix": (suffixes, ()),
+}
+"""Methods that do more on a run than on weights alone."""
+
+_ROWS = METHODS | INFORMED
+_ROWS["suffix"] = Method(
+    suffixes,
+    "mean of the last few members, as many as score best",
+    "Rakhlin, Shamir and Sridharan (2012), arXiv 1109.5647",
+    scope="model",
+    idempotent=True,
+    streams=False,
+    needs_score=True,
+)
+
+
+def _typed(
+    function: Callable[..., Any], own: dict[str, inspect.Parameter]
+) -> dict[str, tuple[Any, Any]]:
+    hints = get_type_hints(function)
+    return {name: (hints[name], own[name].default) for name in own}
+
+
+def _plain(name: str, row: Method) -> Fusion:
+    """A method of `dale.merge.METHODS` that members need nothing more for."""
+    found = _typed(row.function, parameters(row.function))
+    if row.measure is not None:
+        found |= _typed(row.measure, parameters(row.measure))
+    if not row.deterministic:
+        found["seed"] = (int, 0)
+    known = settings_of(row)
+    numbers = tuple(n for n in known if _is_number(found[n][0]))
+    return Fusion(partial(_direct, method=name), row, found, numbers)
+
+
+def _direct(pot: Any, *, method: str, **settings: Any) -> Fused:
+    return direct(pot, method, settings)
+
+
+def _is_number(hint: Any) -> bool:
+    kinds = getattr(hint, "__args__", (hint,))
+    return bool({int, float} & {*kinds}) and bool not in kinds
+
+
+def _made() -> dict[str, Fusion]:
+    found = {}
+    for name, row in _ROWS.items():
+        if name in {"linear", "passthrough", "importance_fisher"}:
+            continue  # uniform and weighted, show, importance by=fisher
+        if name in _OWN:
+            run, scans = _OWN[name]
+            found[name] = Fusion(run, row, _typed(run, parameters(run)), scans)
+        else:
+            found[name] = _plain(name, row)
+    return found
+
+
+FUSIONS: dict[str, Fusion] = _made()
+"""By the name on the command line."""

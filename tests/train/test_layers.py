@@ -155,9 +155,7 @@ def test_stopped_and_resumed_gives_the_same_bits(name, after, tmp_path):
     [("equalised", ""), ("equalised", "shard: true"), ("signal", "shard: true")],
 )
 def test_two_processes_give_what_one_gives(name, shard, tmp_path):
-    text = (RECIPE + RULES[name]).replace(
-        "norm: batch, dropout: 0.2", "norm: none"
-    )
+    text = (RECIPE + RULES[name]).replace("norm: batch, dropout: 0.2", "norm: none")
     start(text, tmp_path / "one").train()
     text = engine(text, shard) if shard else text
     assert together(lambda rank: start(text, tmp_path / "two").train()) == ["", ""]

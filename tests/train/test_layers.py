@@ -150,17 +150,20 @@ def test_stopped_and_resumed_gives_the_same_bits(name, after, tmp_path):
     assert cut.run.log() == bench.run.log()
 
 
-@pytest.mark.parametrize("shard", ["", "shard: true"])
-def test_two_processes_give_what_one_gives(shard, tmp_path):
-    text = (RECIPE + RULES["equalised"]).replace(
-        "norm: batch, dropout: 0.2", "norm: none"
-    )
+@pytest.mark.parametrize(
+    ("name", "shard"),
+    [("equalised", ""), ("equalised", "shard: true"), ("signal", "shard: true")],
+)
+def test_two_processes_give_what_one_gives(name, shard, tmp_path):
+    text = (RECIPE + RULES[name]).replace("norm: batch, dropout: 0.2", "norm: none")
     start(text, tmp_path / "one").train()
     text = engine(text, shard) if shard else text
     assert together(lambda rank: start(text, tmp_path / "two").train()) == ["", ""]
     one, other = dale.Run(tmp_path / "one"), dale.Run(tmp_path / "two")
     for left, right in zip(one.log(), other.log(), strict=True):
         assert right["rates"] == pytest.approx(left["rates"], rel=1e-3)
+        assert right.get("frozen") == left.get("frozen")
+    assert ("frozen" in one.log()[-1]) == (name == "signal")
     check_members(one, other)
 
 

@@ -122,7 +122,7 @@ def test_a_run_keeps_its_sweep_and_shows_it(tmp_path):
     found = sweep_run(bench, PEAKS, (2,), seeds=1)
     assert list(Run(tmp_path / "run").population) == before
     assert bench.run.read_result("diversity")["cells"] == found["cells"]
-    page = render(gather(bench.run))
+    page = render(gather(bench.run, bench.recipe, 477, None))
     assert "Rate, cycle length and diversity" in page
     assert "mean over 1 seed." in page
     assert found["cells"][0]["gain"]["sd"] is None

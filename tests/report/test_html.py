@@ -24,6 +24,7 @@ SECTION_OF = {
     "range_test": "range_test",
     "diagnosis": "diagnosis",
     "ergodicity": "ergodicity",
+    "diversity": "diversity",
 }
 NASTY = "</script><script>alert('x')</script>&\"<blink>"
 

@@ -150,6 +150,22 @@ def test_ergodicity(dale, ask):
     assert [entry["group"] for entry in found["groups"]] == ["snapshot"]
 
 
+def test_sweep(dale, ask):
+    recipe = re.sub(r"strategies:.*", "strategies: [single]", RECIPE, flags=re.S)
+    Path("recipe.yaml").write_text(recipe + "\nengine: {stack: always}\n")
+    given = ("diagnose", "recipe.yaml", "--sweep", "0.05,0.2", "--cycles", "2")
+    said = fine(dale(*given, "--seeds", "2", "--draw", "page.html"))
+    assert re.search(r"0.2 +2 +1.5 +\d+\.\d\d ± \d", said.out)
+    assert "seed-4: snapshot..snapshot-2: 2 members trained at once" in said.err
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "Rate, cycle length and diversity" in page
+    found = ask(*given, "--seeds", "2")
+    assert [cell["peak"] for cell in found["cells"]] == [0.05, 0.2]
+    for wrong in ("x", "0.1,", "0", "0.05,0.05"):
+        assert dale(*given[:3], wrong).code == 2
+    assert "--cycles is 'two'" in dale(*given[:4], "--cycles", "two").err
+
+
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e-9"])
 def test_plan_for_no_time_is_refused(dale, minutes):
     Path("recipe.yaml").write_text(RECIPE)

@@ -20,6 +20,8 @@ DRIFTED = {
     "error_interval": [0.08, 0.12],
 }
 
+MEASURES = ("disagreement", "error", "pooled_error", "gain", "pooled_nll")
+
 
 def bins(shift=0.0):
     """Four bins, the second of them empty."""
@@ -183,6 +185,23 @@ def judged():
                 "noise_scale": 10.0,
             },
             "curvature": {"values": [3.0, 0.1], "residuals": [0.0, 0.1]},
+        },
+        "diversity": {
+            "split": "test",
+            "epochs": 8,
+            "peaks": [0.1, 0.2],
+            "cycles": [2, 4],
+            "seeds": [0, 1],
+            "cells": [
+                {
+                    "peak": peak,
+                    "cycles": cycles,
+                    "length": 8 / cycles,
+                    **{name: {"mean": peak * cycles, "sd": 0.01} for name in MEASURES},
+                }
+                for cycles in (2, 4)
+                for peak in (0.1, 0.2)
+            ],
         },
         "range_test": {
             "rates": [0.001, 0.01, 0.1, 1.0],

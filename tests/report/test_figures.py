@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dale.report.figures import axis, layout, line
+from dale.report.figures_diagnosis import diversity
 from dale.report.figures_judging import disagreement, pairs, reliability
 from dale.report.figures_training import curves, has, layers, schedule
 from dale.report.sections_folds import errors
@@ -211,3 +212,17 @@ def test_settings_go_over_the_defaults():
     assert layout(200, showlegend=True) | {"height": 1} == layout(1, showlegend=True)
     stroke = line("a", [], [], "red", line={"width": 5})["line"]
     assert stroke == {"color": "red", "width": 5}
+
+
+def test_a_map_has_long_cycles_above_and_rates_across(document):
+    figure = diversity(document["diversity"], "error", 100.0)
+    (heat,) = figure["data"]
+    assert heat["z"] == [[40.0, 80.0], [20.0, 40.0]]
+    assert heat["text"][1] == ["20.00 ± 1.00", "40.00 ± 1.00"]
+    frame = figure["layout"]
+    assert frame["xaxis"]["ticktext"] == ["0.1", "0.2"]
+    assert frame["yaxis"]["ticktext"] == ["2", "4"]
+    assert (frame["coloraxis"]["cmin"], frame["coloraxis"]["cmax"]) == (20.0, 80.0)
+    document["diversity"]["cells"][0]["error"] = {"mean": None, "sd": None}
+    (heat,) = diversity(document["diversity"], "error")["data"]
+    assert heat["text"][1][0] == "–"

@@ -26,6 +26,7 @@ SECTION_OF = {
     "ergodicity": "ergodicity",
     "soundness": "soundness",
     "cross_validation": "folds",
+    "diversity": "diversity",
 }
 NASTY = "</script><script>alert('x')</script>&\"<blink>"
 

@@ -74,6 +74,7 @@ def sweep(
     _check("cycles", cycles, all(count >= 2 for count in cycles), wanted)
     if seeds < 1:
         raise InputError(f"seeds: expected 1 or more, got {seeds}")
+    peaks, cycles = sorted(peaks), sorted(cycles)
     grid = [(peak, count) for count in cycles for peak in peaks]
     found: list[list[dict[str, float]]] = []
     names = [f"seed-{recipe.seed + number}" for number in range(seeds)]
@@ -88,8 +89,8 @@ def sweep(
         "split": split,
         "epochs": recipe.epochs,
         "per_epoch": per_epoch,
-        "peaks": list(peaks),
-        "cycles": list(cycles),
+        "peaks": peaks,
+        "cycles": cycles,
         "seeds": [recipe.seed + number for number in range(seeds)],
         "cells": [
             {

@@ -91,11 +91,13 @@ def diversity(found: Mapping, measure: str, factor: float = 1.0) -> Figure:
     Returns:
         A plotly figure; the colours go from the lowest to the highest value.
     """
-    peaks, cycles = found["peaks"], sorted(found["cycles"], reverse=True)
-    cells = {(cell["peak"], cell["cycles"]): cell for cell in found["cells"]}
-    table = [[cells[peak, count][measure] for peak in peaks] for count in cycles]
-    values = [[_times(cell["mean"], factor) for cell in row] for row in table]
-    spreads = [[_times(cell["sd"], factor) for cell in row] for row in table]
+    across = len(found["peaks"])
+    cells = [
+        found["cells"][i : i + across] for i in range(0, len(found["cells"]), across)
+    ]
+    cells = cells[::-1]  # the shortest cycles below, where they are fewest first
+    values = [[_times(cell[measure]["mean"], factor) for cell in row] for row in cells]
+    spreads = [[_times(cell[measure]["sd"], factor) for cell in row] for row in cells]
     known = [value for row in values for value in row if value is not None]
     places = 2 if max(map(abs, known), default=0.0) >= 1 else 4
     text = [
@@ -113,19 +115,18 @@ def diversity(found: Mapping, measure: str, factor: float = 1.0) -> Figure:
         "ygap": 1,
         "hovertemplate": "peak %{x}, T %{y}<br>%{text}<extra></extra>",
     }
-    lengths = [f"{found['epochs'] / count:.3g}" for count in cycles]
     frame = layout(
-        120 + 52 * len(cycles),
+        120 + 52 * len(cells),
         xaxis=axis(
             "peak rate η_max",
-            tickvals=list(range(len(peaks))),
-            ticktext=[f"{peak:g}" for peak in peaks],
+            tickvals=list(range(across)),
+            ticktext=[_short(peak) for peak in found["peaks"]],
             showgrid=False,
         ),
         yaxis=axis(
             "T, epochs",
-            tickvals=list(range(len(cycles))),
-            ticktext=lengths,
+            tickvals=list(range(len(cells))),
+            ticktext=[_short(row[0]["length"]) for row in cells],
             showgrid=False,
         ),
         coloraxis={
@@ -136,6 +137,11 @@ def diversity(found: Mapping, measure: str, factor: float = 1.0) -> Figure:
         },
     )
     return figure([heat], frame)
+
+
+def _short(value: object) -> str:
+    number = finite(value)
+    return "–" if number is None else f"{number:.3g}"
 
 
 def _times(value: object, factor: float) -> float | None:

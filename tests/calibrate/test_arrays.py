@@ -106,9 +106,32 @@ def test_a_read_only_array_is_taken():
         (LOGITS, TARGETS[:-1], r"targets_N: expected shape \(200,\)"),
         (LOGITS[0], TARGETS[:1], "logits_NC: expected 2 axes"),
         (LOGITS * np.nan, TARGETS, "NaN|nan"),
+        (np.ma.array(LOGITS, mask=LOGITS > 1), TARGETS, "some masked"),
+        (LOGITS[:, :1], TARGETS, "pass the two columns 0 and z"),
+        (torch.eye(2).to_sparse(), [0, 1], "expected a dense tensor, got sparse_coo"),
+        (np.full((4, 2), 0.5).astype("f2"), [0, 1, 0, 1], "got probabilities"),
         (np.full((4, 2), 0.5), [0, 1, 0, 1], "expected logits, got probabilities"),
     ],
 )
 def test_what_is_no_such_array_is_refused(logits, targets, message):
     with pytest.raises(InputError, match=message):
         temperature(logits, targets)
+
+
+class Capsule:
+    """An array that speaks DLPack and nothing else."""
+
+    def __init__(self, array):
+        self._held = torch.from_numpy(np.array(array))
+
+    def __dlpack__(self, **given):
+        return self._held.__dlpack__(**given)
+
+    def __dlpack_device__(self):
+        return self._held.__dlpack_device__()
+
+
+def test_an_array_that_speaks_dlpack_alone():
+    fitted = temperature(Capsule(LOGITS), Capsule(TARGETS))
+    assert fitted == temperature(LOGITS, TARGETS)
+    assert isinstance(fitted(Capsule(LOGITS)), np.ndarray)

@@ -201,7 +201,7 @@ def test_soft_and_hard_confusions_are_as_in_a_loop():
 
 
 def test_classes_that_cannot_be_told_apart_are_refused():
-    logits = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 2.0]])
     targets = torch.tensor([0, 1, 2])
     with pytest.raises(InputError, match=r"at most 10000, got .* cannot be told apart"):
         fit_bbse(logits, targets, logits)
@@ -271,3 +271,26 @@ def test_bad_source_data_are_refused(name, case):
     row = SHIFT_ESTIMATES[name]
     with pytest.raises(InputError, match=case[3]):
         row.fit(case[1], case[2], torch.zeros(3, 2), **row.settings)
+
+
+@pytest.mark.parametrize("which", ["source", "target"])
+@pytest.mark.parametrize("name", SHIFT_ESTIMATES)
+def test_probabilities_are_refused(name, which):
+    source, targets = drawn(300, SOURCE, seeded())
+    logits, _ = drawn(300, SOURCE, seeded(1))
+    given = {"source": source, "target": logits}
+    given[which] = given[which].softmax(dim=1)
+    with pytest.raises(InputError, match="expected logits, got probabilities"):
+        SHIFT_ESTIMATES[name].fit(given["source"], targets, given["target"])
+    with pytest.raises(InputError, match="expected logits, got probabilities"):
+        no_shift_test(logits.softmax(dim=1), SOURCE)
+
+
+@pytest.mark.parametrize("name", SHIFT_ESTIMATES)
+def test_a_class_without_source_examples_is_refused(name):
+    source, targets = drawn(1000, SOURCE, seeded())
+    logits, _ = drawn(300, SOURCE, seeded(1))
+    last = len(SOURCE) - 1
+    kept = targets != last
+    with pytest.raises(InputError, match=rf"class {last}|none of \[{last}\]"):
+        SHIFT_ESTIMATES[name].fit(source[kept], targets[kept], logits)

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from dale.calibrate import ORDERS
 
@@ -23,6 +24,13 @@ def files(tmp_path, monkeypatch):
         np.savez(f"{name}s.npz", logits=members, targets=targets)
     np.savez("new.npz", logits=4 * truth[1])
     np.savez("shares.npz", logits=chances[0], targets=draws[0])
+    half = chances[0].astype(np.float16)
+    np.savez("half.npz", logits=half, targets=draws[0])
+    np.savez("two.npz", logits=truth[1][:, :2], targets=np.minimum(draws[1], 1))
+    np.savez("one.npz", logits=truth[0][:1], targets=draws[0][:1])
+    np.savez("column.npz", logits=truth[0][:, :1], targets=draws[0] > 0)
+    np.savez("narrow.npz", logits=4 * truth[0].astype(np.float32), targets=draws[0])
+    np.savez("huge.npz", logits=1e300 * truth[0], targets=draws[0])
 
 
 def ask(dale, *arguments):
@@ -75,6 +83,15 @@ def test_calibrated_logits_are_written(dale):
     ("command", "why"),
     [
         ("calibrate val.npz --score val.npz", "same examples .*leave out --score"),
+        ("calibrate val.npz --score narrow.npz", "same examples"),
+        ("calibrate val.npz --score two.npz", "two.npz: expected logits of 3 classes"),
+        ("calibrate val.npz --order joint", "'joint' is for several networks"),
+        ("calibrate val.npz --fit train", "--fit is for runs"),
+        ("evaluate val.npz --split val", "--split is for runs"),
+        ("calibrate one.npz", "1 example is too few to cross-fit"),
+        ("calibrate half.npz", "expected logits, got probabilities"),
+        ("evaluate column.npz", "binary head of one logit z pass .* 0 and z"),
+        ("calibrate val.npz --output val.npz", "expected a name ending in .safetens"),
         ("calibrate shares.npz", "expected logits, got probabilities"),
         ("evaluate shares.npz", "expected logits, got probabilities"),
         ("evaluate new.npz", "new.npz: expected targets beside the logits"),
@@ -94,3 +111,52 @@ def test_one_line_for_mistakes(command, why, dale):
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert re.search(why, said.err)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "calibrate val.safetensors --output val.safetensors",
+        "calibrate val.npz --score val.safetensors --output val.safetensors",
+        "calibrate val.npz --output val.safetensors",
+        "evaluate val.safetensors --output val.safetensors",
+        "evaluate test.npz --output test.npz",
+        "evaluate test.npz --apply c.safetensors --output c.safetensors",
+        "evaluate test.npz --apply c.safetensors --output ./link.npz",
+    ],
+)
+def test_what_is_read_is_never_overwritten(command, dale, tmp_path):
+    held = np.load("val.npz")
+    save_file({"logits": held["logits"], "targets": held["targets"]}, "val.safetensors")
+    ask(dale, "calibrate", "val.npz", "--output", "c.safetensors")
+    (tmp_path / "link.npz").symlink_to("test.npz")
+    before = {path: path.read_bytes() for path in sorted(tmp_path.iterdir())}
+    said = dale(*command.split())
+    assert said.code == 2
+    assert re.search("would overwrite what is read|holds no calibrator", said.err)
+    assert {path: path.read_bytes() for path in sorted(tmp_path.iterdir())} == before
+
+
+def test_another_calibrator_is_replaced(dale):
+    for method in ("temperature", "vector"):
+        ask(
+            dale,
+            "calibrate",
+            "val.npz",
+            "--method",
+            method,
+            "--output",
+            "c.safetensors",
+        )
+    found = ask(dale, "evaluate", "test.npz", "--apply", "c.safetensors")
+    assert found["calibrated"].startswith("vector from")
+    said = dale("evaluate", "two.npz", "--apply", "c.safetensors")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "expected logits of 3 classes" in said.err
+
+
+def test_enormous_losses_stay_in_the_table(dale):
+    said = dale("calibrate", "huge.npz")
+    assert said.code == 0
+    assert "e+299" in said.out
+    assert max(map(len, said.out.splitlines())) < 200

@@ -56,7 +56,7 @@ def temperature(logits_NC: Any, targets_N: Any) -> ArrayCalibrator:
     Args:
         logits_NC: Logits of examples that the model was not trained on: a tensor, or
             anything that NumPy takes for an array, such as those of JAX or TensorFlow
-            and nested lists; shape (N, C). Not probabilities.
+            and nested lists, or that speaks DLPack; shape (N, C). Not probabilities.
         targets_N: Their classes, integers in [0, C), shape (N,).
 
     Returns:
@@ -134,7 +134,11 @@ def as_classes(values: Any) -> Tensor:
 
 
 def _array(values: Any, what: str) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise InputError(f"{what}: expected every value, got an array with some masked")
     try:
+        if not hasattr(values, "__array__") and hasattr(values, "__dlpack__"):
+            return torch.from_dlpack(values).cpu().numpy()
         return np.asarray(values)
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())

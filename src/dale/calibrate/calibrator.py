@@ -185,6 +185,18 @@ def check_possible(logits_NC: Tensor, targets_N: Tensor) -> None:
         )
 
 
+def gain_in_words(count: int, before: float, after: float) -> str:
+    """What every fit says of itself.
+
+    Example:
+        >>> gain_in_words(1, 0.75, 0.5), gain_in_words(2000, 1e300, 1.0)
+        ('from 1 example: NLL 0.7500 -> 0.5000', \
+'from 2,000 examples: NLL 1.0000e+300 -> 1.0000')
+    """
+    first, last = (f"{v:.4{'f' if v < 1e9 else 'e'}}" for v in (before, after))
+    return f"from {count:,} example{'s' * (count != 1)}: NLL {first} -> {last}"
+
+
 def check_number(name: str, value: float) -> None:
     """Refuse a strength that is not a positive finite number.
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Self, TypeVar, cast
 import torch
 from torch import Tensor
 
-from dale.calibrate.calibrator import Header, check_saved
+from dale.calibrate.calibrator import Header, check_saved, gain_in_words
 from dale.calibrate.scaling import Temperature
 from dale.errors import InputError
 from dale.metrics import blocks, check_shape, nll, nll_N
@@ -82,10 +82,8 @@ class Fitted(ABC):
     def describe(self) -> str:
         """One line in words, with a warning where the fit fell back."""
         facts = self.facts
-        text = (
-            f"{self.name} from {facts.n:,} examples: NLL {facts.nll_before:.4f} -> "
-            f"{facts.nll_after:.4f}"
-        )
+        text = f"{self.name} "
+        text += gain_in_words(facts.n, facts.nll_before, facts.nll_after)
         if facts.fallback:
             kept = (
                 "the logits are left as they are"

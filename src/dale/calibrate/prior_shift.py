@@ -16,7 +16,7 @@ from typing import Self, cast
 import torch
 from torch import Tensor
 
-from dale.calibrate.calibrator import Header, check_saved
+from dale.calibrate.calibrator import Header, check_logits, check_saved
 from dale.errors import InputError
 from dale.metrics import blocks, check_shape, checked_logits
 
@@ -193,13 +193,14 @@ def mean_posterior_C(logits_NC: Tensor) -> Tensor:
         Float64, shape (C,), of sum 1.
 
     Raises:
-        InputError: Wrong type or shape, or NaN.
+        InputError: Wrong type or shape, NaN, or probabilities.
 
     Example:
         >>> mean_posterior_C(torch.zeros(3, 4))
         tensor([0.2500, 0.2500, 0.2500, 0.2500], dtype=torch.float64)
     """
     logits_NC = checked_logits(logits_NC)
+    check_logits(logits_NC)
     sums = [part.softmax(dim=1).sum(dim=0) for part, _ in blocks(logits_NC)]
     return torch.stack(sums).sum(dim=0).cpu() / len(logits_NC)
 

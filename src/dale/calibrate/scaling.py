@@ -10,7 +10,12 @@ from typing import Literal, Self, cast
 import torch
 from torch import Tensor
 
-from dale.calibrate.calibrator import Header, check_saved, checked_to_fit
+from dale.calibrate.calibrator import (
+    Header,
+    check_saved,
+    checked_to_fit,
+    gain_in_words,
+)
 from dale.calibrate.slope import Slope
 from dale.calibrate.valley import lowest
 from dale.errors import InputError
@@ -78,10 +83,8 @@ class Temperature:
 
     def describe(self) -> str:
         """One line in words, with a warning where T is at a bound of the search."""
-        text = (
-            f"temperature {self.value:.4g} from {self.n:,} examples: "
-            f"NLL {self.nll_before:.4f} -> {self.nll_after:.4f}"
-        )
+        gain = gain_in_words(self.n, self.nll_before, self.nll_after)
+        text = f"temperature {self.value:.4g} {gain}"
         if self.at_bound == "low":
             text += (
                 "; left as it is: the NLL falls all the way to temperature 0, as it "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dale.calibrate.calibrator import check_logits
 from dale.calibrate.prior_shift import (
     PriorShift,
     Shares,
@@ -17,6 +18,8 @@ from dale.calibrate.prior_shift import (
 )
 from dale.errors import InputError
 from dale.metrics import blocks, checked, checked_logits
+
+_EXPECTED = 12  # chance shows none of so many once in 160,000 times
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,8 @@ def fit_em(
         The correction.
 
     Raises:
-        InputError: As `em_shares`.
+        InputError: As `em_shares`; or a class that the source logits expect often has
+            no source example, so that its share before is not known.
 
     Example:
         >>> source = torch.tensor([[4.0, 0.0], [0.0, 4.0]])
@@ -127,8 +131,9 @@ def fit_em(
     Reference:
         As `em_shares`.
     """
-    source_SC, _ = checked(source_SC, targets_S)
+    source_SC, targets_S = checked(source_SC, targets_S)
     source_C = mean_posterior_C(source_SC)
+    _check_seen(source_C, targets_S)
     found = em_shares(logits_NC, source_C, tolerance, max_steps)
     return replace(given_shift(source_C, found.target_C), method="em")
 
@@ -175,6 +180,8 @@ def fit_bbse(
     """
     source_SC, targets_S = checked(source_SC, targets_S)
     logits_NC = checked_logits(logits_NC)
+    check_logits(source_SC)
+    check_logits(logits_NC)
     classes = source_SC.shape[1]
     shares_C = torch.bincount(targets_S, minlength=classes).double() / len(targets_S)
     missing = (shares_C == 0).nonzero().flatten().tolist()
@@ -258,9 +265,23 @@ def no_shift_test(logits_NC: Tensor, source_C: Shares) -> NoShiftTest:
     return NoShiftTest(statistic, classes - 1, float(chi2.sf(statistic, classes - 1)))
 
 
+def _check_seen(source_C: Tensor, targets_S: Tensor) -> None:
+    """Refuse source data without a class of which chance alone would show some."""
+    seen_C = torch.bincount(targets_S, minlength=len(source_C)).cpu() > 0
+    expected_C = len(targets_S) * source_C
+    unseen = ((expected_C > _EXPECTED) & ~seen_C).nonzero().flatten().tolist()
+    if unseen:
+        raise InputError(
+            f"targets_S: expected about {float(expected_C[unseen[0]]):.0f} examples of "
+            f"class {unseen[0]} by the logits, got none: calibrate on data with every "
+            "class"
+        )
+
+
 def _ratios(logits_NC: Tensor, source_C: Tensor) -> Tensor:
     """p_ik / pi_k."""
     logits_NC = checked_logits(logits_NC)
+    check_logits(logits_NC)
     if logits_NC.shape[1] != len(source_C):
         raise InputError(
             f"prior shift: expected logits of {len(source_C)} classes, one per share, "

@@ -65,7 +65,12 @@ def calibrate(
     from dale.errors import LeakageError
 
     if is_logits_file(run):
-        given = {"--name": name, "--cross-fit": cross_fit}
+        given = {
+            "--name": name,
+            "--cross-fit": cross_fit,
+            "--fit": fit != "val",
+            "--split": split != "test",
+        }
         refuse_given(given, f"is for runs; {run} is a file of logits")
         _file(run, score, output, method, order, json)
         return
@@ -137,8 +142,10 @@ def _file(
 
     from dale.data import read_logits
     from dale.errors import LeakageError
-    from dale.recipes import calibrate_logits, save_calibrator
+    from dale.recipes import calibrate_logits, check_output, save_calibrator
 
+    if output is not None:
+        check_output(output, (path, score), (".safetensors",))
     fit = read_logits(path)
     held = None if score is None else read_logits(score)
     try:

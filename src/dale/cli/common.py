@@ -108,8 +108,15 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with a fixed number of digits."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """A number with a fixed number of digits; an enormous one as a power of ten.
+
+    Example:
+        >>> number(0.25), number(1e300)
+        ('0.2500', '1.0000e+300')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.{digits}{'f' if abs(value) < 1e9 else 'e'}}"
 
 
 def count(number: int, noun: str) -> str:

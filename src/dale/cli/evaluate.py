@@ -51,7 +51,8 @@ def evaluate(
     from dale.data import is_logits_file
 
     if is_logits_file(run):
-        refuse_given({"--drift": drift}, f"is for runs; {run} is a file of logits")
+        given = {"--drift": drift, "--fit": fit != "val", "--split": split != "test"}
+        refuse_given(given, f"is for runs; {run} is a file of logits")
         _file(run, apply, output, json)
         return
     given = {"--apply": apply, "--output": output}
@@ -94,9 +95,16 @@ def show_verdict(verdict: Mapping[str, Any]) -> None:
 def _file(path: Path, apply: Path | None, output: Path | None, json: bool) -> None:
     """Score the logits in a file, calibrated if asked."""
     from dale.data import read_logits, write_logits
-    from dale.recipes import calibrated_logits, evaluate_logits, read_calibrator
+    from dale.recipes import (
+        calibrated_logits,
+        check_output,
+        evaluate_logits,
+        read_calibrator,
+    )
     from dale.recipes.logits import pooled
 
+    if output is not None:
+        check_output(output, (path, apply), (".npz", ".safetensors"))
     logits = read_logits(path)
     calibrator = None
     if apply is not None:

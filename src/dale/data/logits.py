@@ -18,7 +18,7 @@ from dale.data.npz import read_archive
 from dale.errors import DataError, InputError
 from dale.factories import one_line
 from dale.files import replacing
-from dale.metrics import checked_members, checked_targets
+from dale.metrics import checked_members, checked_targets, one_column
 from dale.weights import LazyWeights, save
 
 LOGIT_SUFFIXES = (".npz", ".safetensors", ".parquet")
@@ -41,10 +41,14 @@ class Logits:
     path: Path
 
     def digest(self) -> str:
-        """Digest of the logits and targets: equal for the same predictions."""
+        """Digest of the logits and targets: equal for the same predictions.
+
+        Logits count as they are in float32, so that a copy in another precision is
+        known again.
+        """
         whole = sha256(json.dumps(list(self.logits_MNC.shape)).encode())
         for part_NC in self.logits_MNC:
-            whole.update(part_NC.double().contiguous().numpy().data)
+            whole.update(part_NC.float().contiguous().numpy().data)
         if self.targets_N is not None:
             whole.update(self.targets_N.contiguous().numpy().data)
         return whole.hexdigest()
@@ -120,7 +124,7 @@ def read_logits(path: str | Path) -> Logits:
     if logits.ndim not in (2, 3):
         raise DataError(
             f"{path}: logits: expected shape (N, C), or (M, N, C) for members, got "
-            f"{tuple(logits.shape)}"
+            f"{tuple(logits.shape)}{one_column(logits.ndim == 1)}"
         )
     try:
         logits_MNC = checked_members(logits if logits.ndim == 3 else logits[None])

@@ -26,6 +26,7 @@ from dale.metrics.check import (
     checked_logits,
     checked_members,
     checked_targets,
+    one_column,
 )
 from dale.metrics.classwise import classwise_ece, top_label_ece
 from dale.metrics.decompose import (
@@ -292,6 +293,7 @@ __all__ = [
     "nll",
     "nll_N",
     "normalised_disagreement",
+    "one_column",
     "ranked",
     "ranking_auroc",
     "reliability",

@@ -106,6 +106,9 @@ def check_shape(logits: Tensor, name: str) -> None:
     axes = name.rpartition("_")[2]
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
         raise InputError(f"{name}: expected a floating tensor, got {_kind(logits)}")
+    if logits.layout != torch.strided:
+        kind = str(logits.layout).removeprefix("torch.")
+        raise InputError(f"{name}: expected a dense tensor, got {kind}")
     if logits.ndim != len(axes):
         raise InputError(
             f"{name}: expected {len(axes)} axes ({', '.join(axes)}), got shape "
@@ -116,7 +119,15 @@ def check_shape(logits: Tensor, name: str) -> None:
         if size < least:
             raise InputError(
                 f"{name}: expected {axis} >= {least}, got shape {tuple(logits.shape)}"
+                f"{one_column(axis == 'C' and size == 1)}"
             )
+
+
+def one_column(found: bool) -> str:
+    """What to do with one logit for two classes, where that was found."""
+    if not found:
+        return ""
+    return "; for a binary head of one logit z pass the two columns 0 and z"
 
 
 def blocks(

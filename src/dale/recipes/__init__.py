@@ -16,6 +16,7 @@ from dale.recipes.folding import out_of_fold as out_of_fold
 from dale.recipes.fusion import fuse as fuse
 from dale.recipes.logits import calibrate_logits as calibrate_logits
 from dale.recipes.logits import calibrated_logits as calibrated_logits
+from dale.recipes.logits import check_output as check_output
 from dale.recipes.logits import evaluate_logits as evaluate_logits
 from dale.recipes.logits import read_calibrator as read_calibrator
 from dale.recipes.logits import save_calibrator as save_calibrator
@@ -46,6 +47,7 @@ __all__ = [
     "calibrate",
     "calibrate_logits",
     "calibrated_logits",
+    "check_output",
     "compare_averages",
     "cross_validate",
     "diagnose",

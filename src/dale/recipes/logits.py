@@ -4,6 +4,7 @@ Shapes: M members, N examples, C classes.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from dale.calibrate import (
     CALIBRATORS,
+    ORDERS,
     CalibratedEnsemble,
     Calibrator,
     check_disjoint,
@@ -131,14 +133,24 @@ def calibrate_logits(
         calibrator fitted to the whole of `fit`.
 
     Raises:
-        InputError: Unknown names, probabilities, no targets, other classes.
+        InputError: Unknown names, probabilities, no targets, other classes, or an
+            order for one network alone.
         LeakageError: Both files hold the same examples.
     """
     if score is not None:
         check_disjoint(fit.digest(), score.digest())
     targets_N = fit.needed_targets()
     pooled(fit, combine)  # the checks
-    members, count, _ = fit.logits_MNC.shape
+    members, count, classes = fit.logits_MNC.shape
+    if score is not None:
+        _check_classes(score, classes)
+    elif count < 2:
+        raise InputError(f"{fit.path}: 1 example is too few to cross-fit: score others")
+    if members == 1 and order in ORDERS and order != "pool-first":
+        raise InputError(
+            f"order {order!r} is for several networks; {fit.path} holds the logits of "
+            "one"
+        )
     pool = COMBINERS[combine].function
     method, order, compared = settle(fit.logits_MNC, targets_N, pool, method, order)
     fitted = _fitted(fit, targets_N, method, order, combine)
@@ -165,6 +177,27 @@ def calibrate_logits(
     record["before"] = _scores(pooled(score, combine), held_N)
     record["after"] = _scores(calibrated_logits(fitted, score), held_N)
     return record, fitted
+
+
+def check_output(
+    path: Path, inputs: Sequence[Path | None], endings: Sequence[str]
+) -> None:
+    """Refuse to write where something is read from, or under another ending.
+
+    Args:
+        path: What is going to be written.
+        inputs: Files that are read.
+        endings: What the name may end in.
+
+    Raises:
+        InputError: One of the inputs would be overwritten, or the ending is another.
+    """
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{path}: expected a name ending in {' or '.join(endings)}")
+    for given in inputs:
+        if given is not None and given.exists() and path.exists():
+            if given.samefile(path):
+                raise InputError(f"--output {path} would overwrite what is read there")
 
 
 def calibrated_logits(calibrator: AnyCalibrator, logits: Logits) -> Tensor:
@@ -201,12 +234,19 @@ def save_calibrator(
     """Write a fitted calibrator to a safetensors file: wholly, or not at all.
 
     Args:
-        path: The file.
+        path: The file; another calibrator there is replaced, anything else is not.
         calibrator: What `calibrate_logits` gave.
         fit: What it was fitted to, so that scoring it there can be refused.
         combine: How members were pooled.
+
+    Raises:
+        InputError: The file there holds no calibrator.
+        DiskError: It cannot be written.
     """
+    if path.is_file() and path.stat().st_size and _ENTRY not in load(path)[1]:
+        raise InputError(f"{path} is there already and holds no calibrator")
     facts = {
+        "classes": fit.logits_MNC.shape[2],
         "header": calibrator.header(),
         "combine": combine,
         "fitted_on": fit.digest(),
@@ -236,11 +276,21 @@ def read_calibrator(path: Path, score: Logits | None = None) -> AnyCalibrator:
     facts = json.loads(words[_ENTRY])
     if score is not None:
         check_disjoint(facts["fitted_on"], score.digest())
+        _check_classes(score, facts.get("classes", score.logits_MNC.shape[2]))
     header = facts["header"]
     if header["calibrator"] == "ensemble":
         pool = COMBINERS[facts["combine"]].function
         return CalibratedEnsemble.load(tensors, header, pool)
     return load_calibrator(tensors, header)
+
+
+def _check_classes(logits: Logits, classes: int) -> None:
+    found = logits.logits_MNC.shape[2]
+    if found != classes:
+        raise InputError(
+            f"{logits.path}: expected logits of {classes} classes, as were fitted to, "
+            f"got {found}"
+        )
 
 
 def _fitted(

@@ -92,7 +92,8 @@ def severity(found: Mapping, measure: str) -> Figure:
     frame = layout(
         340,
         xaxis=axis("severity; 0 is clean", dtick=1),
-        yaxis=axis(TITLES[measure], rangemode="tozero", **unit),
+        # the heading says the rest, which has no room beside a narrow plot
+        yaxis=axis(TITLES[measure].partition(",")[0], rangemode="tozero", **unit),
         showlegend=True,
     )
     return figure(data, frame)

@@ -48,7 +48,8 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise InputError(f"{self.folder} is not a folder; expected a run folder")
+            kind = "is a file" if self.folder.is_file() else "is not a folder"
+            raise InputError(f"{self.folder} {kind}; expected a run folder")
         if not self.recipe_path.is_file():
             raise InputError(
                 f"{self.folder} is not a run folder: it has no recipe.yaml"

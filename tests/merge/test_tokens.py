@@ -390,6 +390,49 @@ BAD: dict[str, tuple[Any, type[DaleError], str]] = {
         "needs a model and token or token_id",
     ),
     "no rule": (lambda a, b: rules_of({"a": 3}, [].index), InputError, "has 3"),
+    "a base that is not there": (
+        lambda a, b: aligned([a, b], [MODEL, MODEL], base=5),
+        InputError,
+        "base must be from 0 to 1, got 5",
+    ),
+    "a source that is not there": (
+        lambda a, b: aligned([a, b], [MODEL, MODEL], source=2),
+        InputError,
+        "source must be from 0 to 1, got 2",
+    ),
+    "a model that is not there": (
+        lambda a, b: aligned([a, b], [MODEL, MODEL], tokens={"a": Rule(Taken(2))}),
+        InputError,
+        "model of token 'a' must be from 0 to 1, got 2",
+    ),
+    "no models": (lambda a, b: aligned([], []), InputError, "1 or more models"),
+    "folders for some": (
+        lambda a, b: aligned([a], [MODEL, MODEL]),
+        InputError,
+        "2 models, 1 folders",
+    ),
+    "widths": (
+        lambda a, b: aligned([a, b], [MODEL, {"wte.weight": torch.ones(2, 5)}]),
+        WeightsError,
+        "rows of 'wte.weight' differ in shape",
+    ),
+    "no tokens": (
+        lambda a, b: read_tokenizer(spoilt(a, words({}))),
+        CorruptError,
+        "with no tokens",
+    ),
+    "rows below 0": (
+        lambda a, b: read_tokenizer(spoilt(a, words({"a": -1}))),
+        CorruptError,
+        "with rows below 0",
+    ),
+    "no pair": (
+        lambda a, b: aligned(
+            [spoilt(a, words({"a": 0}, merges=["a a a"])), b], [MODEL, MODEL], source=0
+        ),
+        CorruptError,
+        "joins what is no pair: 'a a a'",
+    ),
     "not JSON": (
         lambda a, b: read_tokenizer(spoilt(a, "{")),
         CorruptError,
@@ -407,6 +450,10 @@ def other_kind(folder: Path) -> Path:
     text = (folder / "tokenizer.json").read_text().replace("WordLevel", "WordPiece")
     (folder / "tokenizer.json").write_text(text)
     return folder
+
+
+def words(ids: dict[str, int], **more: Any) -> str:
+    return json.dumps({"model": {"type": "WordLevel", "vocab": ids, **more}})
 
 
 def spoilt(folder: Path, text: str) -> Path:

@@ -224,6 +224,37 @@ REFUSED: dict[str, tuple[dict[str, Tensor], dict[str, Any], type[DaleError], str
         "'fc' lacks one of its two matrices",
     ),
     "another rank": (pair("fc"), {"r": 8}, WeightsError, "has rank 1, its .* says 8"),
+    "no rank": (
+        {"fc.lora_A.weight": torch.ones(0, 3), "fc.lora_B.weight": torch.ones(2, 0)},
+        {"r": 0},
+        CorruptError,
+        r"has shape \(0, 3\); parts of a sharded model",
+    ),
+    "one axis": (
+        {"fc.lora_A.weight": drawn(3), "fc.lora_B.weight": drawn(2)},
+        {},
+        CorruptError,
+        r"has shape \(3,\)",
+    ),
+    "nothing": ({}, {}, CorruptError, "an adapter without tensors"),
+    "a pattern that is none": (
+        pair("fc"),
+        {"rank_pattern": {"(": 2}},
+        CorruptError,
+        "rank_pattern is no pattern",
+    ),
+    "a list of patterns": (
+        pair("fc"),
+        {"alpha_pattern": [2]},
+        CorruptError,
+        "alpha_pattern is no pattern",
+    ),
+    "another length": (
+        pair("fc") | {"fc.lora_magnitude_vector": drawn(5)},
+        {},
+        WeightsError,
+        "must have 2 elements, has 5",
+    ),
     "no alpha": (pair("fc"), {"lora_alpha": None}, WeightsError, "lora_alpha must be"),
     "both directions": (
         pair("fc") | pair("tr") | pair("sq", 3),

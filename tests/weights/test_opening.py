@@ -208,12 +208,18 @@ def with_code(path: Path) -> Path:
     return path / "net.pt"
 
 
+def no_names(path: Path) -> Path:
+    (path / "pytorch_model.bin.index.json").write_text('{"weight_map": {}}')
+    return path
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], Path], type[DaleError], str]] = {
     "a shard missing": (absent, WeightsError, r"shards missing: 'pytorch_model-1.bin'"),
     "a shard cut": (cut, CorruptError, r"pytorch_model-1.bin: not a"),
     "a name twice": (twice, CorruptError, "names of another shard: 'a'"),
     "a name promised": (promised, CorruptError, "names in no shard: 'c'"),
     "a name not promised": (hidden, CorruptError, "names not in the index: 'c'"),
+    "no names": (no_names, CorruptError, "an index without names"),
     "elsewhere": (elsewhere, WeightsError, "must lie beside it"),
     "code": (with_code, WeightsError, "never unpickles"),
 }

@@ -99,6 +99,8 @@ def read_adapter(path: str | Path) -> Adapter:
     adapter = Adapter(path, config, _tensors(path))
     for name in adapter.tensors:
         _sort(adapter, name)
+    if not adapter.targets and not adapter.replaced:
+        raise CorruptError(f"{path}: an adapter without tensors")
     for module, target in adapter.targets.items():
         if not target.down or not target.up:
             raise CorruptError(f"{path}: {module!r} lacks one of its two matrices")
@@ -179,22 +181,33 @@ def _sort(adapter: Adapter, name: str) -> None:
 
 def _scale(adapter: Adapter, module: str, target: Target) -> float:
     config = adapter.config
+    for name in (target.down, target.up):
+        shape = tuple(adapter.tensors[name].shape)
+        if len(shape) < 2 or 0 in shape:
+            raise CorruptError(
+                f"{adapter.path}: {name!r} has shape {shape}; parts of a sharded "
+                "model may have been saved without being gathered"
+            )
     rank = adapter.tensors[target.down].shape[0]
-    stated = _of_pattern(config.get("rank_pattern"), module, config.get("r", rank))
+    stated = _of_pattern(adapter, "rank_pattern", module, config.get("r", rank))
     if rank != stated:
         raise WeightsError(
             f"{adapter.path}: {module!r} has rank {rank}, its configuration says "
             f"{stated}"
         )
-    alpha = _of_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha"))
+    alpha = _of_pattern(adapter, "alpha_pattern", module, config.get("lora_alpha"))
     if not isinstance(alpha, int | float):
         raise WeightsError(f"{adapter.path}: lora_alpha must be a number, is {alpha!r}")
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def _of_pattern(pattern: Mapping[str, Any] | None, module: str, default: Any) -> Any:
+def _of_pattern(adapter: Adapter, which: str, module: str, default: Any) -> Any:
     """The first entry that is the end of a layer's name, as a regular expression."""
-    for key, value in (pattern or {}).items():
-        if re.match(rf"(.*\.)?({key})$", module):
-            return value
+    pattern = adapter.config.get(which) or {}
+    try:
+        for key, value in pattern.items():
+            if re.match(rf"(.*\.)?({key})$", module):
+                return value
+    except (AttributeError, re.error) as error:
+        raise CorruptError(f"{adapter.path}: {which} is no pattern: {error}") from None
     return default

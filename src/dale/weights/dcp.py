@@ -149,7 +149,7 @@ def _contents(folder: Path) -> dict[str, Any]:
     """Stored tensors by name, in the dictionaries that were saved."""
     path = folder / METADATA
     try:
-        table = _Reader(io.BytesIO(path.read_bytes())).load().state
+        table = _Reader(path).load().state
         places = {
             (index.state["fqn"], tuple(index.state.get("offset") or ())): info.state
             for index, info in table["storage_data"].items()
@@ -214,6 +214,10 @@ class _Record:
 class _Reader(pickle.Unpickler):
     """Reads a table of contents as records, tuples, numbers and text."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.BytesIO(path.read_bytes()))
+        self._path = path
+
     def find_class(self, module: str, name: str) -> Any:
         """What a name in the table becomes; never anything that could do harm."""
         if module.startswith(_ROOM) and "." not in name:
@@ -230,6 +234,6 @@ class _Reader(pickle.Unpickler):
         if isinstance(found, torch.dtype):
             return found
         raise WeightsError(
-            f"the table of a distributed checkpoint names {module}.{name}, which dale "
+            f"{self._path}: a table of contents that names {module}.{name}, which dale "
             "never runs"
         )

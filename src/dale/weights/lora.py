@@ -178,6 +178,12 @@ class AdaptedWeights(Mapping[str, Tensor]):
                 f"{self.path}: {name!r}: an adapter of shape {straight} does not fit a "
                 f"weight of shape {shape}"
             )
+        for part in (target.magnitude, target.bias):
+            if part is not None and self._adapter.tensors[part].numel() != up[0]:
+                raise WeightsError(
+                    f"{self.path}: {part!r} must have {up[0]} elements, has "
+                    f"{self._adapter.tensors[part].numel()}"
+                )
 
     def _direction(self) -> bool:
         """Whether square matrices are kept ``[in, out]``, as the others are."""

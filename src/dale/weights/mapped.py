@@ -92,6 +92,8 @@ def read_shards(index: Path, key: str | None = None) -> MappedWeights:
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise WeightsError(f"{index}: shards missing: {listing(absent)}")
+    if not files:
+        raise CorruptError(f"{index}: an index without names")
     opened = MappedWeights.read(files, key)
     expected = plain(promised, index)
     if expected.keys() != opened.keys():

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from dale.errors import InputError, nearest
+from dale.errors import InputError, WeightsError, nearest
 from dale.merge.tokens.reading import (
     PIECES,
     TOKENIZER,
@@ -158,6 +158,7 @@ def aligned(
     Raises:
         InputError: A model without a tokenizer or without embeddings, tokenizers that
             cannot be compared, or a rule for a token that its source lacks.
+        WeightsError: Rows of different widths.
         CorruptError: A tokenizer's file is damaged.
 
     Example:
@@ -174,10 +175,16 @@ def aligned(
         {'a': 0, 'b': 1, 'c': 2}
     """
     paths = [Path(folder) for folder in folders_K]
+    places = {"base": base, "source": source if isinstance(source, int) else None}
+    for token, rule in (tokens or {}).items():
+        if isinstance(rule.source, Taken):
+            places[f"the model of token {token!r}"] = rule.source.model
+    _check_places(len(paths), len(weights_K), places)
     names_K = [vocabulary_names(weights) for weights in weights_K]
     for path, names in zip(paths, names_K, strict=True):
         if not names:
             raise InputError(f"{path}: no table of embeddings to be aligned")
+    _check_widths(paths, weights_K, names_K)
     pairs = zip(weights_K, names_K, strict=True)
     lengths_K = [layout_in(weights)[names[0]].shape[0] for weights, names in pairs]
     if pad_to_multiple_of is not None and pad_to_multiple_of < 1:
@@ -199,6 +206,31 @@ def aligned(
         for k, weights in enumerate(weights_K)
     ]
     return Vocabulary(models, rows.size, result, donor, tuple(notes))
+
+
+def _check_places(count: int, models: int, places: Mapping[str, int | None]) -> None:
+    if not count or models != count:
+        raise InputError(
+            f"a folder for each of 1 or more models is needed: {models} models, "
+            f"{count} folders"
+        )
+    for name, place in places.items():
+        if place is not None and not 0 <= place < count:
+            raise InputError(f"{name} must be from 0 to {count - 1}, got {place}")
+
+
+def _check_widths(
+    paths: Sequence[Path], weights_K: Sequence[Weights], names_K: Sequence[list[str]]
+) -> None:
+    for name in dict.fromkeys(name for names in names_K for name in names):
+        widths = {
+            path: layout_in(weights)[name].shape[1:]
+            for path, weights in zip(paths, weights_K, strict=True)
+            if name in weights
+        }
+        if len(set(widths.values())) > 1:
+            found = ", ".join(f"{path}: {shape}" for path, shape in widths.items())
+            raise WeightsError(f"rows of {name!r} differ in shape: {found}")
 
 
 def _opaque(paths: Sequence[Path], lengths_K: Sequence[int]) -> bool:

@@ -130,6 +130,9 @@ def tokenizer_of(
         ranked = sorted(ids.items(), key=lambda pair: pair[1])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptError(f"{path / TOKENIZER}: not a tokenizer: {error!r}") from error
+    if not ranked or ranked[0][1] < 0:
+        fault = "rows below 0" if ranked else "no tokens"
+        raise CorruptError(f"{path / TOKENIZER}: a tokenizer with {fault}")
     kept = {token: i for token, i in ranked if rows is None or i < rows}
     inside = {token: row for token, row in added.items() if token in kept}
     return Tokenizer(path, document, settings, kept, inside, stored)

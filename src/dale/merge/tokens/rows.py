@@ -92,8 +92,7 @@ def check_vocabularies(weights_K: Sequence[Weights], labels: Sequence[str]) -> N
         dale.errors.WeightsError: vocabularies differ: 'wte.weight' has 5 rows in a, 6
         in b; say by tokenizer_source which tokens the result has, or truncate
     """
-    first = vocabulary_names(weights_K[0])
-    for name in first:
+    for name in vocabulary_names(weights_K[0]) if weights_K else ():
         shapes = [
             layout_in(weights)[name].shape if name in weights else None
             for weights in weights_K

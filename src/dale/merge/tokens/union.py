@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dale.errors import InputError
+from dale.errors import CorruptError, InputError
 from dale.merge.tokens.reading import Tokenizer, entry
 from dale.weights.match import listing
 
@@ -45,6 +45,7 @@ def union(tokenizers: Sequence[Tokenizer]) -> Tokenizer:
 
     Raises:
         InputError: Tokenizers of different kinds.
+        CorruptError: What is to be joined is no pair.
 
     Example:
         >>> from pathlib import Path
@@ -157,5 +158,7 @@ def _within(model: Mapping[str, Any], merge: Any, ids: Mapping[str, int]) -> boo
 
 
 def _pair(merge: Any) -> tuple[str, str]:
-    first, second = merge.split(" ") if isinstance(merge, str) else merge
-    return first, second
+    parts = merge.split(" ") if isinstance(merge, str) else merge
+    if not isinstance(parts, list | tuple) or len(parts) != 2:
+        raise CorruptError(f"a tokenizer joins what is no pair: {merge!r}")
+    return parts[0], parts[1]

@@ -32,7 +32,9 @@ class Case:
     draws: bool = False
 
 
-def three(method: str, own: str = "weight: {w}", rest: str = "", base: bool = True) -> str:
+def three(
+    method: str, own: str = "weight: {w}", rest: str = "", base: bool = True
+) -> str:
     """A configuration with three models, and with a base if wanted."""
     weights = ("0.5", "0.3", "0.4")
     lines = [f"merge_method: {method}", "models:"]
@@ -201,7 +203,9 @@ parameters:
         three("dare_ties", "weight: {w}, density: [0.3, 0.8]", "normalize: true"),
         draws=True,
     ),
-    Case("della", three("della", "weight: {w}, density: 0.5, epsilon: 0.3"), draws=True),
+    Case(
+        "della", three("della", "weight: {w}, density: 0.5, epsilon: 0.3"), draws=True
+    ),
 ]
 """Every method of mergekit, and every way to write a value."""
 

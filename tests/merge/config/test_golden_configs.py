@@ -135,8 +135,11 @@ def test_random_methods_in_distribution(case: Case, models: Path) -> None:
     every = readied("dtype: float32\n" + case.text, models)
     ends = [".embed_tokens.", ".layers.0.mlp", f".layers.{LAYERS - 1}.mlp"]
     some = [job for job in every if any(end in job.name for end in ends)]
+    names = {job.name for job in some}
     draws = torch.stack([flat(some, seed) for seed in range(FEWER)]).double()
-    place = torch.cat([torch.full((job.nbytes // 4,), job in some) for job in every])
+    place = torch.cat(
+        [torch.full((job.nbytes // 4,), job.name in names) for job in every]
+    )
     mean, spread = (
         torch.from_numpy(golden()[f"{case.name}/{part}"])[place].double()
         for part in ("mean", "std")

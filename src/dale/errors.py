@@ -5,6 +5,7 @@
     DaleError
     ├── InputError (also ValueError)   something the user gave is wrong
     │   ├── RecipeError                a recipe's key, type or value
+    │   ├── ConfigError                a merge configuration that cannot run
     │   ├── DataError                  a data source: folder, image, label, shape
     │   ├── ModelError                 a model: factory, output width
     │   ├── WeightsError               tensor names or shapes that do not fit
@@ -23,7 +24,7 @@ A message is one line: what was wrong, what was expected, and where. The command
 line prints it as it is and exits with 2 for an `InputError`, with 1 otherwise.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -37,6 +38,27 @@ class InputError(DaleError, ValueError):
 
 class RecipeError(InputError):
     """A recipe has an unknown key, a wrong type or an impossible value."""
+
+
+class ConfigError(InputError):
+    """A merge configuration cannot run.
+
+    Args:
+        origin: Where it comes from.
+        problems: One line for each.
+
+    Example:
+        >>> raise ConfigError("soup.yml", ["no such model", "no such type"])
+        Traceback (most recent call last):
+            ...
+        dale.errors.ConfigError: soup.yml: no such model (and 1 more problem)
+    """
+
+    def __init__(self, origin: str, problems: Sequence[str]) -> None:
+        self.origin, self.problems = origin, tuple(problems)
+        more = len(self.problems) - 1
+        rest = f" (and {more} more problem{'s' * (more > 1)})" if more else ""
+        super().__init__(f"{origin}: {self.problems[0]}{rest}")
 
 
 class DataError(InputError):

@@ -1,11 +1,22 @@
-"""``dale merge``: many members, one network."""
+"""``dale merge``: many networks, one network."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, RUN, count, number, out, percent, show_json, table
+from dale.cli.common import (
+    JSON,
+    count,
+    number,
+    out,
+    percent,
+    refuse_given,
+    show_json,
+    table,
+)
+from dale.cli.merge_config import is_config, merge_config
 
 if TYPE_CHECKING:
     from dale.store import Member
@@ -13,7 +24,23 @@ if TYPE_CHECKING:
 
 @app.command()
 def merge(
-    run: RUN,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|CONFIG",
+            help="A run, whose members are merged; or a configuration in the YAML of "
+            "mergekit.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="OUT",
+            help="Where the result of a configuration goes: a new folder.",
+            show_default=False,
+        ),
+    ] = None,
     method: Annotated[
         str, typer.Option(help="uniform, weighted or greedy_soup.")
     ] = "greedy_soup",
@@ -37,9 +64,37 @@ def merge(
     name: Annotated[
         str | None, typer.Option(help="Label of the new member.", show_default=False)
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Configurations: read headers only; say what is done, what it costs, "
+            "and everything that is wrong.",
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(help="Configurations: seed of methods that draw at random.")
+    ] = 0,
+    shard_size: Annotated[
+        str, typer.Option(help="Configurations: the most bytes in one file.")
+    ] = "5GB",
     json: JSON = False,
 ) -> None:
-    """Average members into one network and add it to the run."""
+    """Merge members of a run into a new member, or models as a configuration says."""
+    if is_config(source):
+        options = {"--group": group, "--member": member, "--weight": weight}
+        refuse_given(options | {"--name": name}, "is for the members of a run")
+        merge_config(
+            source,
+            target,
+            only_plan=plan,
+            seed=seed,
+            shard_size=shard_size,
+            json=json,
+        )
+        return
+    given = {"OUT": target, "--plan": plan, "--seed": seed}
+    refuse_given(given, "is for configurations (.yml, .yaml), not for a run")
     from dale.errors import InputError, nearest
     from dale.merge import METHODS
     from dale.recipes import Workbench, fuse
@@ -57,7 +112,7 @@ def merge(
     if score not in SCORES:
         raise InputError(f"unknown score {score!r}; {nearest(score, SCORES)}")
     made = fuse(
-        Workbench(Run(run)),
+        Workbench(Run(source)),
         method,  # type: ignore[arg-type]
         group=group,
         labels=member,

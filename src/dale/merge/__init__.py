@@ -21,6 +21,7 @@ from dale.merge.average import (
     weighted,
 )
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
+from dale.merge.config import load_config, plan_config, run_config
 from dale.merge.dare import dare_linear, dare_ties
 from dale.merge.della import della, della_linear
 from dale.merge.engine import merge
@@ -29,6 +30,7 @@ from dale.merge.means import karcher, multislerp
 from dale.merge.method import Method
 from dale.merge.pairwise import arcee_fusion, nearswap
 from dale.merge.ram import ram, ramplus_tl
+from dale.merge.refresh import refresh, refreshed
 from dale.merge.sce import sce
 from dale.merge.soup import Decision, Soup, greedy, greedy_soup, uniform_soup
 from dale.merge.sphere import nuslerp, slerp
@@ -59,6 +61,7 @@ __all__ = [
     "greedy_soup",
     "karcher",
     "linear",
+    "load_config",
     "merge",
     "model_stock",
     "multislerp",
@@ -67,8 +70,12 @@ __all__ = [
     "nuslerp",
     "over_names",
     "passthrough",
+    "plan_config",
     "ram",
     "ramplus_tl",
+    "refresh",
+    "refreshed",
+    "run_config",
     "run_jobs",
     "sce",
     "slerp",

@@ -10,6 +10,7 @@ from dale.merge.blocks import elementwise
 from dale.merge.steps import Each, each
 from dale.weights import Weights, map_floats, wide
 from dale.weights import linear as combined
+from dale.weights.mixture import mix_variances
 
 
 @elementwise
@@ -159,7 +160,8 @@ def average(
         last: Average only so many models from the end; not with `coefficients`.
 
     Returns:
-        New weights. Counters are carried from the first model, ties kept.
+        New weights. Counters are carried from the first model, ties kept; running
+        variances are those of the mixture, see `dale.weights.mixture`.
 
     Raises:
         InputError: No models, or settings out of range.
@@ -173,8 +175,11 @@ def average(
     if coefficients is not None and last is not None:
         raise InputError("an average takes coefficients or last, not both")
     if coefficients is None:
-        return over_names(uniform, weights_K, last=last)
-    return over_names(weighted, weights_K, coefficients=coefficients)
+        result = over_names(uniform, weights_K, last=last)
+        chosen = weights_K if last is None else weights_K[-last:]
+        return mix_variances(result, chosen, [1.0] * len(chosen))
+    result = over_names(weighted, weights_K, coefficients=coefficients)
+    return mix_variances(result, weights_K, coefficients)
 
 
 def over_names(

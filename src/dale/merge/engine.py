@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from dale.errors import InputError, nearest
 from dale.merge.job import Job, Source, run_jobs
 from dale.merge.method import Method, parameters
+from dale.merge.moments import with_moments
 from dale.merge.table import METHODS
-from dale.weights import LazyWeights, Weights, load, weights_of
+from dale.weights import Weights, open_weights, weights_of
 from dale.weights.algebra import shared_names
 
 Model = nn.Module | Weights | str | Path
@@ -46,7 +47,9 @@ def merge(
 
     Returns:
         New weights in the types of the first model. Counters are carried from it, ties
-        kept. Tensors that all models share with the base are copied.
+        kept. Tensors that all models share with the base are copied. Running means and
+        variances are those of a mixture, see `dale.merge.moments`; `refreshed` measures
+        better ones on data.
 
     Raises:
         InputError: Unknown method or setting, a missing or impossible one, a number of
@@ -115,7 +118,7 @@ def planned(
         everyone = weights_K if origin is None else [*weights_K, origin]
         for names in shared_names(everyone):
             jobs.append(_job(names, weights_K, origin, method, settings))
-    return Plan(row, weights_K, settings, jobs)
+    return Plan(row, weights_K, settings, with_moments(jobs))
 
 
 def check(
@@ -184,9 +187,7 @@ def opened(model: Model) -> Weights:
         return weights_of(model)
     if not isinstance(model, str | Path):
         return model
-    path = Path(model)
-    lazy = path.is_dir() or path.name.endswith((".safetensors", ".index.json"))
-    return LazyWeights(path) if lazy else load(path)[0]
+    return open_weights(model)
 
 
 def _check_settings(method: str, row: Method, settings: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from dale.errors import WeightsError
 from dale.keys import key
 from dale.merge.blocks import pieces_of, spans
 from dale.merge.method import Method, parameters
+from dale.merge.moments import STATISTICS
 from dale.merge.table import METHODS
 from dale.weights import Entry, Weights, entry_of
 from dale.weights.match import is_inexact, listing
@@ -75,7 +76,8 @@ class Job:
         name: In the result.
         sources_K: The same tensor of every model, in their order.
         base: That of the base, for methods that take one.
-        method: A row of `dale.merge.METHODS`, not of scope ``"model"``.
+        method: A row of `dale.merge.METHODS`, not of scope ``"model"``, or of
+            `dale.merge.moments.STATISTICS`.
         settings: Of the row's function and its measure, for this tensor.
         shape: Of the result.
         dtype: Of the result. Integers and Booleans are carried from the first model as
@@ -103,7 +105,8 @@ class Job:
     @property
     def row(self) -> Method:
         """The row of the method."""
-        return METHODS[self.method]
+        found = STATISTICS.get(self.method)
+        return METHODS[self.method] if found is None else found
 
     @property
     def names(self) -> tuple[str, ...]:

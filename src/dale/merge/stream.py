@@ -16,6 +16,7 @@ from dale.errors import DiskError, InputError
 from dale.merge.engine import Model, planned
 from dale.merge.job import Job, runner, side_by_side
 from dale.merge.manifest import KIND, MANIFEST, manifest, plan_digest
+from dale.merge.moments import label_of
 from dale.merge.shards import Shard, cut, index
 from dale.merge.unfinished import Journal, unfinished
 from dale.store import sealed
@@ -55,7 +56,8 @@ def stream(
 
     Returns:
         The files with tensors. Their content is, bit for bit, what `dale.merge.merge`
-        returns; names that share a tensor are stored once.
+        returns; names that share a tensor are stored once. Where normalisation
+        statistics were mixed, their header says ``statistics: from moments``.
 
     Raises:
         InputError: What `dale.merge.merge` refuses, a method that does not stream, or
@@ -75,7 +77,7 @@ def stream(
     plan = planned(models, method, base, settings)
     if not plan.row.streams:
         raise InputError(f"{method} needs whole models in memory and cannot stream")
-    words = dict(header or {})
+    words = label_of(plan.jobs) | dict(header or {})
     return write_jobs(plan.jobs, out, seed=seed, shard_bytes=shard_bytes, words=words)
 
 
@@ -143,6 +145,7 @@ def write_jobs(
                 os.replace(shards[0].path, out)
                 return [out]
             for name, content in more.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
             if len(shards) > 1:
                 (folder / INDEX).write_text(index(shards), encoding="utf-8")

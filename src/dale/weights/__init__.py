@@ -15,6 +15,7 @@ from dale.weights.algebra import (
     weighted_sum,
 )
 from dale.weights.checkpoint import read_checkpoint
+from dale.weights.dcp import DistributedWeights
 from dale.weights.digest import digest, digest_arrays
 from dale.weights.io import load, load_into, save, weights_of
 from dale.weights.kernels import linear, wide
@@ -28,19 +29,27 @@ from dale.weights.layout import (
     layout_of_weights,
 )
 from dale.weights.lazy import LazyWeights
+from dale.weights.lora import AdaptedWeights
+from dale.weights.mapped import MappedWeights
 from dale.weights.match import Weights
+from dale.weights.opening import Opened, adapted, open_weights
 from dale.weights.running import RunningMean, RunningState
 from dale.weights.statistics import has_statistics, reestimate
 
 __all__ = [
+    "AdaptedWeights",
     "Described",
+    "DistributedWeights",
     "Entry",
     "Layout",
     "LazyWeights",
+    "MappedWeights",
+    "Opened",
     "Role",
     "RunningMean",
     "RunningState",
     "Weights",
+    "adapted",
     "add",
     "copied",
     "digest",
@@ -59,6 +68,7 @@ __all__ = [
     "map_tensors",
     "mean",
     "norm",
+    "open_weights",
     "read_checkpoint",
     "reestimate",
     "save",

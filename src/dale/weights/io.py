@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from dale.files import replacing
 from dale.weights.algebra import copied
-from dale.weights.checkpoint import SUFFIXES, read_checkpoint
 from dale.weights.container import Sealed, seal, write
 from dale.weights.digest import digest
 from dale.weights.layout import Layout, state_of
 from dale.weights.lazy import LazyWeights
 from dale.weights.match import Weights, check_match, check_ties, ties_of
+from dale.weights.opening import open_weights
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -116,8 +116,7 @@ def load(
     """Read weights and their header.
 
     Args:
-        path: A safetensors file, a folder of shards (see `LazyWeights`), or a PyTorch
-            file ``.pt``, ``.pth``, ``.bin`` or ``.ckpt`` (see `read_checkpoint`).
+        path: A file or a folder of any kind that `open_weights` knows.
         key: For PyTorch files, which entry holds the weights.
         verify: Compare the content with the digest in the file, where there is one.
 
@@ -136,11 +135,11 @@ def load(
             ...
         dale.errors.WeightsError: absent.safetensors: no such file
     """
-    path = Path(path)
-    if path.suffix in SUFFIXES and not path.is_dir():
-        return read_checkpoint(path, key)
-    with LazyWeights(path) as lazy:
-        weights = copied(lazy)
-        if verify:
-            lazy.verify(weights)
-        return weights, dict(lazy.header)
+    opened = open_weights(path, key)
+    try:
+        weights = copied(opened)
+        if verify and isinstance(opened, LazyWeights):
+            opened.verify(weights)
+        return weights, dict(opened.header)
+    finally:
+        opened.close()

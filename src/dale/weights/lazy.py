@@ -206,11 +206,11 @@ def _open(path: Path) -> Any:
 def _files(path: Path) -> tuple[list[Path], dict[str, str], dict[str, str]]:
     """Files to open, the file that an index promises for each name, its metadata."""
     if path.name.endswith(".index.json"):
-        return _indexed(path)
+        return indexed(path)
     if not path.is_dir():
         return [path], {}, {}
     if (path / INDEX).is_file():
-        return _indexed(path / INDEX)
+        return indexed(path / INDEX)
     found = sorted(path.glob("*.safetensors"))
     one = [file for file in found if file.name == "model.safetensors"] or found
     if len(one) != 1:
@@ -221,7 +221,13 @@ def _files(path: Path) -> tuple[list[Path], dict[str, str], dict[str, str]]:
     return one, {}, {}
 
 
-def _indexed(path: Path) -> tuple[list[Path], dict[str, str], dict[str, str]]:
+def indexed(path: Path) -> tuple[list[Path], dict[str, str], dict[str, str]]:
+    """Shards of an index, the shard that it promises for each name, its metadata.
+
+    Raises:
+        WeightsError: No such file, or shards that lie elsewhere.
+        CorruptError: Not an index of shards.
+    """
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         promised = {str(n): str(file) for n, file in index["weight_map"].items()}

@@ -8,6 +8,7 @@ from torch import Tensor
 from dale.errors import InputError, WeightsError
 from dale.weights.kernels import wide
 from dale.weights.match import Weights, check_match, is_inexact, ties_of
+from dale.weights.mixture import MEAN, VARIANCE
 
 
 class RunningState(TypedDict):
@@ -34,8 +35,14 @@ class RunningMean:
         m_1 = w_1        m_n = m_{n−1} + (w_n − m_{n−1}) / n
 
     Parameters and floating-point statistics are averaged, the first model counted
-    once; counters are carried from the latest. n equal models give that model, bit for
-    bit. Memory: one float32 copy, whatever n.
+    once; counters are carried from the latest. Running variances of normalisation
+    layers are those of the mixture, which needs no more than their means:
+
+    ::
+
+        σ²_n = σ²_{n−1} + s (v_n − σ²_{n−1}) + s (1 − s) (μ_n − m_{n−1})²    s = 1 / n
+
+    n equal models give that model, bit for bit. Memory: one float32 copy, whatever n.
 
     Example:
         >>> mean = RunningMean()
@@ -83,10 +90,13 @@ class RunningMean:
         for name in self._endless:
             self._step_endless(name, weights[name], share)
         regular = [name for name in self._floats if name not in self._endless]
+        spread = self._spread(weights, share)
         means = [self._mean[name] for name in regular]
         fresh = [weights[n].detach().to(self._mean[n]) for n in regular]
         if means:
             torch._foreach_lerp_(means, fresh, share)
+        for name, added in spread.items():
+            self._mean[name] += added
         for name in self._mean.keys() - {*self._floats}:
             self._mean[name] = weights[name].detach().clone()
 
@@ -156,6 +166,19 @@ class RunningMean:
                     f"{what}: {name!r} must be like {self._dtypes[name]}, is "
                     f"{weights[name].dtype}"
                 )
+
+    def _spread(self, weights: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+        """What running variances gain by means that lie apart."""
+        found = {}
+        for name in self._floats:
+            center = f"{name.removesuffix(VARIANCE)}{MEAN}"
+            if name.rpartition(".")[2] == VARIANCE and center in self._floats:
+                gap = weights[center].detach().to(self._mean[center])
+                gap = gap - self._mean[center]
+                found[name] = (gap.square() * (share * (1 - share))).to(
+                    self._mean[name]
+                )
+        return found
 
     def _step_endless(self, name: str, fresh: Tensor, share: float) -> None:
         # masks of −∞ are kept as buffers; the difference of two is not a number

@@ -264,7 +264,8 @@ def test_a_soup_that_learned_nothing_is_the_mean(by: str, softmax: bool) -> None
     soup = learned_soup(net, models, lambda e: [], epochs=0, by=by, softmax=softmax)
     mean = uniform_soup(models)
     for key, value in soup.weights.items():
-        if value.is_floating_point():
+        # the soup learns with mean variances, and a mean has those of the mixture
+        if value.is_floating_point() and "running_var" not in key:
             torch.testing.assert_close(value, mean[key], rtol=1e-5, atol=1e-6)
     assert soup.losses == ()
     if softmax:

@@ -1,0 +1,122 @@
+"""From slots to jobs: types, shapes and ties of every tensor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from dale.merge.config.anatomy import is_vocabulary
+from dale.merge.config.filling import Filler
+from dale.merge.config.findings import Findings
+from dale.merge.config.schema import TYPES, MergeConfig
+from dale.merge.config.slots import Slot
+from dale.merge.job import Job, Source
+from dale.weights import Weights
+
+
+class Assembler:
+    """Slots to jobs.
+
+    Args:
+        config: The configuration.
+        weights: Of every model by its identity, as it is merged: with adapters put on
+            and vocabularies aligned.
+        findings: For what does not fit.
+    """
+
+    def __init__(
+        self, config: MergeConfig, weights: Mapping[int, Weights], findings: Findings
+    ) -> None:
+        self.method = config.merge_method
+        self.findings = findings
+        self._weights = weights
+        self._cast = None if config.dtype is None else TYPES[config.dtype]
+        self._out = None if config.out_dtype is None else TYPES[config.out_dtype]
+        self._filler = Filler(self.method, findings)
+
+    def jobs(self, slots: Sequence[Slot]) -> list[Job]:
+        """One job for every tensor; those with a problem are left out."""
+        found = [job for slot in slots for job in self._job(slot)]
+        self._filler.finish()
+        return _tied(found)
+
+    def _job(self, slot: Slot) -> Iterator[Job]:
+        sources = []
+        for entrant, name in zip(slot.piece.everyone, slot.names_K, strict=True):
+            sources.append(Source(self._weights[id(entrant.model)], name))
+        settings = self._filler.settings(slot)
+        dtype = self._dtype(slot, sources)
+        fits = self._same_shape(slot, sources)
+        if settings is None or dtype is None or not fits:
+            return
+        base = None if slot.piece.base is None else sources.pop()
+        inexact = dtype.is_floating_point or dtype.is_complex
+        yield Job(
+            slot.name,
+            tuple(sources),
+            base,
+            self.method,
+            settings,
+            sources[0].shape,
+            self._out if inexact and self._out is not None else dtype,
+            self._cast,
+        )
+
+    def _dtype(self, slot: Slot, sources: Sequence[Source]) -> torch.dtype | None:
+        kinds = [source.dtype for source in sources]
+        inexact = [kind.is_floating_point or kind.is_complex for kind in kinds]
+        if any(inexact) != all(inexact):
+            self.findings.about("floating-point in one model and not in all", slot.name)
+            return None
+        if not inexact[0]:
+            return kinds[0]
+        if self._cast is not None:
+            return self._cast
+        kind = kinds[0]
+        for other in kinds[1:]:
+            kind = torch.promote_types(kind, other)
+        return kind
+
+    def _same_shape(self, slot: Slot, sources: Sequence[Source]) -> bool:
+        first, *others = sources
+        whole = True
+        for entrant, source in zip(slot.piece.everyone[1:], others, strict=True):
+            if source.shape != first.shape:
+                whole = False
+                name = entrant.model.name
+                self._mismatch(slot, first.shape, name, source.shape)
+        return whole
+
+    def _mismatch(
+        self, slot: Slot, shape: tuple[int, ...], other: str, found: tuple[int, ...]
+    ) -> None:
+        first = slot.piece.everyone[0].model.name
+        words = is_vocabulary(slot.name) and shape[1:] == found[1:] and shape and found
+        if words:
+            self.findings.about(
+                f"vocabularies differ, {shape[0]} rows in {first} and {found[0]} in "
+                f"{other}; set tokenizer_source to base, union or a model",
+                slot.name,
+            )
+        else:
+            line = f"{other}: shape {found}, but {shape} in {first}"
+            self.findings.about(line, slot.name)
+
+
+def _tied(jobs: list[Job]) -> list[Job]:
+    """Jobs whose sources are tied in every model, as one."""
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        everyone = [*job.sources_K, *([] if job.base is None else [job.base])]
+        tied = all(source.entry.tie is not None for source in everyone)
+        if tied:
+            places = tuple((id(s.weights), s.entry.tie) for s in everyone)
+            groups.setdefault((places, repr(job.settings)), []).append(job)
+        else:
+            groups[job.name] = [job]
+    return [_one(group) for group in groups.values()]
+
+
+def _one(group: Sequence[Job]) -> Job:
+    first, *others = group
+    return replace(first, ties=tuple(job.name for job in others)) if others else first

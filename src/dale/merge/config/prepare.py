@@ -1,0 +1,108 @@
+"""A configuration made ready: every job, every file, and everything that is wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dale.errors import nearest
+from dale.merge.config.assemble import Assembler
+from dale.merge.config.donor import CONFIG, as_bytes, carried, check_depths, edited
+from dale.merge.config.findings import Findings
+from dale.merge.config.pieces import Section, Shelf, references, sections
+from dale.merge.config.reference import Opened
+from dale.merge.config.schema import MergeConfig
+from dale.merge.config.slots import Slotter
+from dale.merge.config.taking import refusal
+from dale.merge.config.vocabulary import aligned
+from dale.merge.job import Job
+from dale.merge.table import METHODS
+
+COPY = "mergekit_config.yml"
+"""The configuration itself, in the result, as mergekit keeps it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A merge that is ready, or what keeps it from being so.
+
+    Attributes:
+        config: The configuration.
+        jobs: One for every tensor of the result.
+        files: More files of the result.
+        models: Every model, in the order in which they were named.
+        donor: Gives config and tokenizer.
+        problems: One line for each; the merge cannot run if there are any.
+        notes: One line for each thing that is done otherwise than one might think.
+    """
+
+    config: MergeConfig
+    jobs: Sequence[Job]
+    files: Mapping[str, bytes | Path]
+    models: Sequence[Opened]
+    donor: Opened | None
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
+    """Read the headers of every model, and work out every tensor of the result.
+
+    Args:
+        config: The configuration.
+        near: Its folder, in which relative paths may begin.
+        text: Its text, to be kept beside the result.
+
+    Returns:
+        Jobs, files, problems and notes. No tensor is read.
+    """
+    findings = Findings()
+    shelf = Shelf(near, findings)
+    if not _known(config.merge_method, findings):
+        for reference in references(config):
+            shelf(reference)
+        return Prepared(config, [], {}, shelf.models, None, findings.problems, ())
+    parts = sections(config, shelf, findings)
+    for model in shelf.models:
+        check_depths(model, findings)
+    donor = _donor(config, shelf, parts)
+    files: dict[str, bytes | Path] = {}
+    jobs: list[Job] = []
+    if donor is not None:
+        slotter = Slotter(parts, findings)
+        base = None if config.base_model is None else shelf(config.base_model)
+        words = aligned(config, shelf, base, donor, findings)
+        jobs = Assembler(config, words.weights, findings).jobs(slotter.slots)
+        files |= carried(donor, tokenizer=words.keep)
+        files |= words.files
+        made = edited(donor, slotter.lengths, jobs, slotter.untied, findings)
+        if made:
+            files[CONFIG] = as_bytes(made | dict(words.config))
+    if text:
+        files[COPY] = text.encode()
+    if not jobs and not findings.problems:
+        findings.problem("the result has no tensors")
+    return Prepared(
+        config, jobs, files, shelf.models, donor, findings.problems, findings.notes
+    )
+
+
+def _known(method: str, findings: Findings) -> bool:
+    if method not in METHODS:
+        known = [name for name in METHODS if refusal(name) is None]
+        hint = nearest(method, known)
+        findings.problem(f"unknown merge_method {method!r}; {hint}")
+        return False
+    why = refusal(method)
+    if why is not None:
+        findings.problem(why)
+    return why is None
+
+
+def _donor(
+    config: MergeConfig, shelf: Shelf, parts: Sequence[Section]
+) -> Opened | None:
+    """The base, or the first model named; None if nothing could be opened."""
+    if config.base_model is not None:
+        return shelf(config.base_model)
+    entrants = (e for section in parts for p in section.pieces for e in p.everyone)
+    return next((entrant.model for entrant in entrants), None)

@@ -18,12 +18,18 @@ likes, and are not counted.
 
 import argparse
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
+
+from merging.models import make
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "merge_vs_mergekit.md"
@@ -125,3 +131,125 @@ def resident(pid: int) -> int:
         return 0
     parts = [line.split() for line in lines]
     return 1024 * sum(int(p[1]) for p in parts if p[0] in {"RssAnon:", "RssShmem:"})
+
+
+def measure(given: argparse.Namespace, models: Path, scratch: Path) -> dict:
+    """Every method with every tool, in turn."""
+    tools = {"dale": [sys.executable, "-m", "dale", "merge"]}
+    if given.mergekit:
+        tools["mergekit"] = [Path(given.mergekit).with_name("mergekit-yaml")]
+    found: dict[str, dict[str, list[Cost]]] = {}
+    for method in given.methods:
+        configuration_file = scratch / f"{method}.yml"
+        configuration_file.write_text(configuration(method, models))
+        costs: dict[str, list[Cost]] = {name: [] for name in tools}
+        if method == "linear":
+            costs["copying"] = []
+        for run in range(given.runs):
+            for name, command in tools.items():
+                out = scratch / name
+                costs[name].append(cost([*command, configuration_file, out]))
+                shutil.rmtree(out)
+            if method == "linear":
+                sources = [models / name for name in ("one", "two", "three")]
+                out = scratch / "copied"
+                costs["copying"].append(
+                    cost([sys.executable, "-c", COPY, *sources, out])
+                )
+                out.unlink()
+            print(method, run, {n: c[-1] for n, c in costs.items()}, flush=True)
+        found[method] = costs
+    return found
+
+
+def line(method: str, tool: str, ours: Sequence[Cost], theirs: Sequence[Cost]) -> str:
+    """One row of the table: a tool beside dale."""
+    pairs = [*zip(theirs, ours, strict=True)]
+    times = [their.seconds / own.seconds for their, own in pairs]
+    memory = median(c.bytes for c in theirs) / median(c.bytes for c in ours)
+    ratio = median(c.seconds for c in theirs) / median(c.seconds for c in ours)
+    cells = [
+        method,
+        tool,
+        f"{median(c.seconds for c in theirs):.1f}",
+        f"{ratio:.1f} ({min(times):.1f} to {max(times):.1f})",
+        f"{median(c.bytes for c in theirs) / 1e6:.0f}",
+        f"{memory:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def verdicts(found: Mapping[str, Mapping[str, Sequence[Cost]]]) -> Iterator[str]:
+    """What was hoped for, and what was found."""
+    for method, costs in found.items():
+        own = median(c.seconds for c in costs["dale"])
+        if "mergekit" in costs:
+            ratio = median(c.seconds for c in costs["mergekit"]) / own
+            least = METHODS[method][1]
+            word = "reached" if ratio >= least else "missed"
+            yield f"* {method}, {least} times faster: {word}, {ratio:.1f}."
+            size = median(c.bytes for c in costs["dale"])
+            less = median(c.bytes for c in costs["mergekit"]) / size
+            word = "reached" if less >= LIGHTER else "missed"
+            yield f"* {method}, {LIGHTER} times less memory: {word}, {less:.1f}."
+        if "copying" in costs:
+            ratio = own / median(c.seconds for c in costs["copying"])
+            word = "reached" if ratio <= NEAR else "missed"
+            yield f"* {method}, within {NEAR} times of copying: {word}, {ratio:.2f}."
+
+
+def markdown(
+    found: Mapping[str, Mapping[str, Sequence[Cost]]], given: argparse.Namespace
+) -> str:
+    """The page."""
+    import torch
+    from fashion.machine import processor
+
+    rows = [
+        line(method, tool, costs["dale"], costs[tool])
+        for method, costs in found.items()
+        for tool in costs
+    ]
+    load = os.getloadavg()[2]
+    return "\n".join(
+        [
+            "# Merging against mergekit",
+            "",
+            "Written by `python benchmarks/merge_vs_mergekit.py` on "
+            f"{datetime.now(UTC):%Y-%m-%d}; do not edit.",
+            f"{processor()}, {os.cpu_count()} cores, PyTorch {torch.__version__}, "
+            f"n = {given.runs} pairs, mean load of the machine {load:.1f}.",
+            "",
+            f"A Llama-type model of {given.layers} layers in bfloat16, three tuned. "
+            "Whole processes; seconds and megabytes are medians; times dale's is the "
+            "ratio of medians, with the range within pairs. Copying reads the three "
+            "inputs and writes one output with plain files.",
+            "",
+            "| Method | Tool | Seconds | Times dale's | Memory, MB | Times dale's |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            *verdicts(found),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    given = parse()
+    if given.quick:
+        given.layers, given.runs = 2, 1
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        models = (given.folder or scratch / "models").resolve()
+        make(models, given.layers)
+        found = measure(given, models, scratch)
+    page = markdown(found, given)
+    print(page)
+    if not given.quick and given.layers == 24:
+        RESULTS.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

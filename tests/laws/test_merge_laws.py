@@ -14,6 +14,7 @@ from cases.merge import ROWS as PAIRS
 from cases.weights import MODULES, bits, built
 from dale.errors import WeightsError
 from dale.merge import METHODS, contributions, merge, uniform_soup
+from dale.merge.blocks import spans
 from dale.merge.engine import parameters, settings_of
 from dale.weights import distance, layout_of_weights, mean, weights_of
 
@@ -68,6 +69,30 @@ def test_inputs_types_ties_and_counters(method: str, settings: dict[str, Any]) -
                 assert any(torch.equal(tensor, model[key]) for model in models)
             tensor.zero_()
         assert [bits(model) for model in everyone] == before
+
+
+PIECES = [p for p in ROWS if METHODS[str(p.values[0])].chunks]
+ELEMENTWISE = {"uniform", "weighted", "linear", "passthrough", "task_arithmetic"}
+ELEMENTWISE |= {"ties_global", "nearswap", "ram"}
+
+
+@pytest.mark.parametrize(("method", "settings"), PIECES)
+def test_pieces_of_any_size_are_the_whole(
+    method: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        shape = (37, 29)
+        base = {"w": torch.randn(shape, dtype=dtype), "v": torch.randn(7).to(dtype)}
+        models = [shaken(base, 1 + k) for k in range(count(method))]
+        given = ancestor(method, base) | settings
+        whole = merge(models, method, **given)
+        with monkeypatch.context() as patch:
+            patch.setattr(spans, "__defaults__", (64,))
+            cut = merge(models, method, **given)
+        if method in ELEMENTWISE:
+            assert bits(cut) == bits(whole)
+        for key, tensor in whole.items():
+            torch.testing.assert_close(cut[key], tensor)
 
 
 @pytest.mark.parametrize(("method", "settings"), DEFAULT)

@@ -1,7 +1,8 @@
 """What a merged folder was made of, and whether it is still what was made.
 
-``dale_merge.json`` lies beside the tensors. It names the method and the settings of every
-tensor, the inputs with their sizes, and a hash of every tensor and of every other file.
+``dale_merge.json`` lies beside the tensors. It names the method and the settings of
+every tensor, the inputs with their sizes, and a hash of every tensor and of every other
+file.
 """
 
 import json

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dale.merge.blocks import pieces_of
+
 
 @dataclass(frozen=True)
 class Method:
@@ -50,6 +52,11 @@ class Method:
     needs_score: bool = False
     mergekit: str | None = None
     measure: Callable[..., Any] | None = None
+
+    @property
+    def chunks(self) -> bool:
+        """Whether a tensor is made piece by piece, with one piece of each in memory."""
+        return pieces_of(self.function) is not None
 
     @property
     def needs_base(self) -> bool:

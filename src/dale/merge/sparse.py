@@ -59,7 +59,7 @@ def trims(
     if name == "none":
         return Cut(rank)
     cut, before, after = Cut(rank), 0.0, 0.0
-    for delta in _walked(tensor, base, BLOCK):
+    for delta in _walked(tensor, base):
         before += total(delta.abs())
         after += total(cut(delta).abs())
     final = Cut(rank)
@@ -67,8 +67,8 @@ def trims(
     return lambda delta: final(delta) * scale
 
 
-def _walked(tensor: Tensor, base: Tensor, size: int) -> Iterator[Tensor]:
-    for place in spans(len(tensor), size):
+def _walked(tensor: Tensor, base: Tensor, *size: int) -> Iterator[Tensor]:
+    for place in spans(len(tensor), *size):
         yield wide(tensor[place]) - wide(base[place])
 
 
@@ -163,7 +163,7 @@ def drops(
         scale = 1 / max(chance, _TINY)
         return lambda delta: _only(delta, drawn(len(delta), chance, generator)) * scale
     masks, before, after = [], 0.0, 0.0
-    for delta in _walked(tensor, base, BLOCK):
+    for delta in _walked(tensor, base):
         mask = drawn(len(delta), chance, generator)
         masks.append(np.packbits(mask))
         before += total(delta.abs())

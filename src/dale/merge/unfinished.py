@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dale.files import PARTIAL
+from dale.files import PARTIAL, sweep
 from dale.store.lock import writing
 
 FILES = "files"
@@ -86,6 +86,7 @@ def unfinished(out: Path, plan: str | None) -> Iterator[tuple[Path, Journal]]:
             if journal.stale:
                 shutil.rmtree(home / FILES, ignore_errors=True)
             (home / FILES).mkdir(exist_ok=True)
+            sweep(home / FILES)
             journal.begin()
             yield home / FILES, journal
             whole = True

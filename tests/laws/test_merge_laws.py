@@ -1,5 +1,6 @@
 """Laws of merging, for every row of the table."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from cases.weights import MODULES, bits, built
 from dale.errors import WeightsError
 from dale.merge import METHODS, contributions, merge, uniform_soup
 from dale.merge.blocks import spans
-from dale.merge.engine import parameters, settings_of
+from dale.merge.engine import settings_of
 from dale.weights import distance, layout_of_weights, mean, weights_of
 
 ROWS = [pytest.param(*pair, id=name) for pair, name in zip(PAIRS, IDS, strict=True)]
@@ -145,7 +146,7 @@ def test_one_tensor_that_nobody_moved_is_no_trouble(
         arguments: list[Any] = [base]
         if not row.deterministic:
             arguments.append([torch.Generator() for _ in range(count(method))])
-        known = parameters(row.function)
+        known = inspect.signature(row.function).parameters
         own = {name: value for name, value in settings.items() if name in known}
         if row.measure is not None:
             arguments.append([0.0] * count(method))

@@ -11,7 +11,14 @@ import torch
 import dale.recipes.fusion.pot as pot
 from cases.weights import bits
 from dale.errors import InputError
-from dale.merge import INFORMED, METHODS, fisher_merge, load_statistics, merge
+from dale.merge import (
+    INFORMED,
+    METHODS,
+    fisher_merge,
+    load_statistics,
+    merge,
+    subspace_coefficients,
+)
 from dale.recipes import Workbench, fuse, start, verify
 from dale.recipes.fusion import FUSIONS, numbers, read
 from dale.weights import reestimate
@@ -114,6 +121,18 @@ def test_a_scan_takes_the_best(bench: Workbench, labels: list[str]) -> None:
     assert [*tried] == [0.0, 0.5, 1.0]
     assert made.details["value"] == max(tried, key=lambda alpha: tried[alpha])
     assert 1 - made.scores["val_error"] == pytest.approx(max(tried.values()))
+
+
+def test_coefficients_of_a_subspace_are_kept(
+    bench: Workbench, labels: list[str]
+) -> None:
+    made = fuse(bench, "subspace", base=labels[0], scan=("rank", [1, 3]), name="sub")
+    population = bench.run.population
+    base, *models = [population.weights(population.find(label)) for label in labels]
+    rank = made.details["value"]
+    shares = subspace_coefficients(models, base, rank=rank)
+    kept = made.details["coefficients"]
+    assert kept == dict(zip(labels[1:], shares[:-1], strict=True))
 
 
 def test_statistics_are_measured_once_and_need_no_data(

@@ -12,6 +12,7 @@ from dale.merge import (
     merge,
     over_names,
     random_subsets,
+    subspace_coefficients,
     suffix,
     uniform_soup,
 )
@@ -71,6 +72,19 @@ def subsets(pot: Pot, *, size: int = 2, draws: int = 10, shuffle: int = 0) -> Fu
         "tried": tried,
     }
     return Fused(found[0].weights, found[0].labels, details, True)
+
+
+def in_subspace(pot: Pot, *, rank: int | None = None, variance: float = 0.9) -> Fused:
+    """Mean projected on the main directions in which the members moved."""
+    models, base = pot.weights_K, pot.base
+    given = {"rank": rank, "variance": variance}
+    fused = pot.chosen(lambda **own: merge(models, "subspace", base=base, **own), given)
+    if pot.scan is not None:
+        given[pot.scan[0]] = fused.details["value"]
+    *shares, _ = subspace_coefficients(models, base, **given)
+    found = dict(zip(pot.labels, shares, strict=True))
+    details = {**fused.details, "coefficients": found}
+    return Fused(fused.weights, fused.parents, details, fused.fresh)
 
 
 def by_contribution(pot: Pot, *, temperature: float = 0.1) -> Fused:

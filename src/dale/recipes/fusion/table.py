@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, get_type_hints
 
 from dale.merge import INFORMED, METHODS, Method
-from dale.merge.engine import parameters, settings_of
+from dale.merge.engine import settings_of
 from dale.recipes.fusion.averaging import (
     by_contribution,
     direct,
     greedy,
+    in_subspace,
     subsets,
     suffixes,
     uniform,
@@ -51,6 +52,7 @@ _OWN: dict[str, tuple[Callable[..., Fused], tuple[str, ...]]] = {
     "weighted": (weighted, ()),
     "greedy_soup": (greedy, ()),
     "random_subsets": (subsets, ()),
+    "subspace": (in_subspace, ("rank", "variance")),
     "importance": (moving, ("alpha", "rounds")),
     "contribution": (by_contribution, ()),
     "fisher": (by_fisher, ()),
@@ -76,20 +78,27 @@ _ROWS["suffix"] = Method(
 
 
 def _typed(
-    function: Callable[..., Any], own: dict[str, inspect.Parameter]
+    hints: dict[str, Any], own: dict[str, inspect.Parameter]
 ) -> dict[str, tuple[Any, Any]]:
-    hints = get_type_hints(function)
     return {name: (hints[name], own[name].default) for name in own}
+
+
+def _settings(function: Callable[..., Fused]) -> dict[str, tuple[Any, Any]]:
+    """Type and default of what is given by name."""
+    found = inspect.signature(function).parameters
+    own = {n: p for n, p in found.items() if p.kind == p.KEYWORD_ONLY}
+    return _typed(get_type_hints(function), own)
 
 
 def _plain(name: str, row: Method) -> Fusion:
     """A method of `dale.merge.METHODS` that members need nothing more for."""
-    found = _typed(row.function, parameters(row.function))
+    hints = get_type_hints(row.function)
     if row.measure is not None:
-        found |= _typed(row.measure, parameters(row.measure))
+        hints |= get_type_hints(row.measure)
+    known = settings_of(row)
+    found = _typed(hints, known)
     if not row.deterministic:
         found["seed"] = (int, 0)
-    known = settings_of(row)
     numbers = tuple(n for n in known if _is_number(found[n][0]))
     return Fusion(partial(_direct, method=name), row, found, numbers)
 
@@ -110,7 +119,7 @@ def _made() -> dict[str, Fusion]:
             continue  # uniform and weighted, show, importance by=fisher
         if name in _OWN:
             run, scans = _OWN[name]
-            found[name] = Fusion(run, row, _typed(run, parameters(run)), scans)
+            found[name] = Fusion(run, row, _settings(run), scans)
         else:
             found[name] = _plain(name, row)
     return found

@@ -113,7 +113,8 @@ def run_config(
         seed: Of methods that draw at random.
         shard_bytes: The most bytes of tensors in one file.
         watch: Called now and then with the bytes done and the bytes there will be.
-        note: Called with every note before the work begins.
+        note: Called with every note before the work begins, and with a line when an
+            unfinished merge is taken up again.
 
     Returns:
         The files with tensors.
@@ -138,6 +139,7 @@ def run_config(
         words=_WORDS,
         files=ready.files,
         watch=watch,
+        tell=note,
     )
 
 

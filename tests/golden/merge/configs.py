@@ -1,6 +1,6 @@
 """Tiny models of the Llama type, and configurations that mergekit merged them by.
 
-Read by `make_configs.py`, which runs beside mergekit and without dale, and by tests.
+Read by `make_configs.py`, which runs beside mergekit without dale, and by the tests.
 """
 
 import json

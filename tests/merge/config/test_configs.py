@@ -147,6 +147,11 @@ WRONG = {
         "slerp needs exactly 2 models, got 3",
     ),
     "data": ("merge_method: greedy_soup\nmodels: [{model: one}]", "needs a score"),
+    "long": (ONE.replace("one", "z" * 5000), "no such file or folder"),
+    "token": (
+        ONE + "tokenizer: {tokens: {x: {source: {kind: zeroo}}}}",
+        "tokenizer.tokens.x.source.kind: input should be",
+    ),
     "twice": (ONE + "merge_method: slerp", "stands twice"),
     "nothing": ("", "holds nothing"),
     "density": (

@@ -113,8 +113,8 @@ def run_config(
         seed: Of methods that draw at random.
         shard_bytes: The most bytes of tensors in one file.
         watch: Called now and then with the bytes done and the bytes there will be.
-        note: Called with every note before the work begins, and with what is taken
-            over of an unfinished merge.
+        note: Called with every note before the work begins, and with a line when an
+            unfinished merge is taken up again.
 
     Returns:
         The files with tensors.

@@ -123,9 +123,9 @@ def _cached(place: Place) -> Path | None:
     folder = hub / f"models--{place.path.replace('/', '--')}"
     revision = place.revision or "main"
     named = folder / "refs" / revision
-    commit = named.read_text().strip() if named.is_file() else revision
+    commit = named.read_text().strip() if os.path.isfile(named) else revision
     path = folder / "snapshots" / commit
-    return path if path.is_dir() else None
+    return path if os.path.isdir(path) else None
 
 
 def _missing(place: Place) -> str:

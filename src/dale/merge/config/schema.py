@@ -8,8 +8,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
+    Tag,
     model_validator,
 )
 
@@ -184,8 +186,9 @@ class TokenOf(Spec):
     token_id: int | None = None
 
 
-def _token_source(given: Any) -> Any:
-    return given if isinstance(given, Mapping) else _reference(given)
+def _token_kind(given: Any) -> str:
+    own = isinstance(given, TokenOf) or (isinstance(given, Mapping) and "kind" in given)
+    return "TokenOf" if own else "Reference"
 
 
 class Token(Spec):
@@ -196,7 +199,13 @@ class Token(Spec):
         force: Take it in all models, also in those that have the token.
     """
 
-    source: Annotated[TokenOf | Reference, BeforeValidator(_token_source)] | None = None
+    source: (
+        Annotated[
+            Annotated[TokenOf, Tag("TokenOf")] | Annotated[Model, Tag("Reference")],
+            Discriminator(_token_kind),
+        ]
+        | None
+    ) = None
     force: bool = False
 
 

@@ -1,6 +1,6 @@
-"""Tiny models of the Llama type, and the configurations that mergekit merged them by.
+"""Tiny models of the Llama type, and configurations that mergekit merged them by.
 
-Read by `make_configs.py`, which runs beside mergekit and without dale, and by the tests.
+Read by `make_configs.py`, which runs beside mergekit without dale, and by the tests.
 """
 
 import json
@@ -168,7 +168,8 @@ slices:
   - sources:
       - model: one
         layer_range: [1, 3]
-        parameters: {weight: [{filter: layers.2, value: 0.9}, {filter: q_proj, value: 0.1}]}
+        parameters:
+          weight: [{filter: layers.2, value: 0.9}, {filter: q_proj, value: 0.1}]
       - model: base
         layer_range: [1, 3]
     parameters: {weight: 0.25}

@@ -5,8 +5,8 @@
     /tmp/mk/bin/pip install mergekit==0.1.5
     PYTHONPATH=tests /tmp/mk/bin/python tests/golden/merge/make_configs.py
 
-Every configuration is merged as ``mergekit-yaml`` does it, from models in bfloat16: cast
-to float32 first, and as mergekit computes by itself.
+Every configuration is merged as ``mergekit-yaml`` does it, from models in bfloat16:
+cast to float32 first, and as mergekit computes by itself.
 """
 
 import os

@@ -43,7 +43,7 @@ class Cost:
     tried: int
 
 
-def cost(jobs: Sequence[Job], files: Mapping[str, bytes | Path], out: Path) -> Cost:
+def cost(jobs: Sequence[Job], files: Mapping[str, bytes], out: Path) -> Cost:
     """Work out what a merge costs.
 
     Args:
@@ -54,10 +54,7 @@ def cost(jobs: Sequence[Job], files: Mapping[str, bytes | Path], out: Path) -> C
     Returns:
         Sizes from headers; time from a trial.
     """
-    more = sum(
-        content.stat().st_size if isinstance(content, Path) else len(content)
-        for content in files.values()
-    )
+    more = sum(map(len, files.values()))
     seconds, tried = _trial(jobs)
     return Cost(
         sum(_bytes(source) for job in jobs for source in everyone(job)),

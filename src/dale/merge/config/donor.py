@@ -1,12 +1,10 @@
-"""What the result takes over from one model: its config, tokenizer and other files.
+"""What the result takes over from one model: its its config, made to fit the result.
 
 The donor is the base model, or the first model that the configuration names.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,35 +15,6 @@ from dale.merge.config.reference import Opened
 from dale.merge.config.slots import Lengths
 from dale.merge.job import Job
 
-CONFIG = "config.json"
-TOKENIZER = (
-    "tokenizer*.json",
-    "tokenizer.model*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "*.tiktoken",
-    "tekken.json",
-    "chat_template.*",
-)
-"""Files of a tokenizer."""
-_OTHERS = (
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "image_processor_config.json",
-    "video_preprocessor_config.json",
-    "modules.json",
-    "sentence_*_config.json",
-    "config_sentence_transformers.json",
-    "configuration_*.py",
-    "modeling_*.py",
-    "tokenization_*.py",
-    "processing_*.py",
-)
 _TYPES = ("dtype", "torch_dtype")
 _WHERE = {
     "encoder": ("encoder_layers", "num_layers", "num_hidden_layers"),
@@ -54,25 +23,8 @@ _WHERE = {
 """Where a module's number of layers stands in a config."""
 
 
-def carried(donor: Opened, tokenizer: bool = True) -> dict[str, Path]:
-    """Files to copy beside the weights.
-
-    Args:
-        donor: Where they come from.
-        tokenizer: Whether those of the tokenizer are wanted.
-
-    Returns:
-        Name to file, without ``config.json``.
-    """
-    if donor.folder is None:
-        return {}
-    wanted = (*_OTHERS, *(TOKENIZER if tokenizer else ()))
-    files = sorted(path for path in donor.folder.iterdir() if path.is_file())
-    return {p.name: p for p in files if any(fnmatch(p.name, w) for w in wanted)}
-
-
 def edited(
-    donor: Opened,
+    given: Mapping[str, Any],
     lengths: Sequence[Lengths],
     jobs: Iterable[Job],
     untied: bool,
@@ -81,18 +33,16 @@ def edited(
     """The donor's ``config.json``, made to fit the result.
 
     Args:
-        donor: Where it comes from.
+        given: As the donor has it.
         lengths: Lists of layers that slices put together.
         jobs: Of the result, for its type.
         untied: The result stores a head that the donor may tie to its embeddings.
         findings: For a number of layers that cannot be set.
 
     Returns:
-        The config; empty if the donor has none.
+        The config.
     """
-    config: dict[str, Any] = json.loads(json.dumps(donor.config))
-    if not config:
-        return config
+    config: dict[str, Any] = json.loads(json.dumps(given))
     for length in lengths:
         _deepened(config, length, findings)
     kinds = {job.dtype for job in jobs if job.dtype.is_floating_point}

@@ -1,19 +1,21 @@
 """A configuration made ready: every job, every file, and everything that is wrong."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dale.errors import nearest
+from dale.merge.carried import CONFIG, carried
 from dale.merge.config.assemble import Assembler
-from dale.merge.config.donor import CONFIG, as_bytes, carried, check_depths, edited
+from dale.merge.config.donor import as_bytes, check_depths, edited
 from dale.merge.config.findings import Findings
 from dale.merge.config.pieces import Section, Shelf, references, sections
 from dale.merge.config.reference import Opened
 from dale.merge.config.schema import MergeConfig
 from dale.merge.config.slots import Slotter
 from dale.merge.config.taking import refusal
-from dale.merge.config.vocabulary import aligned
+from dale.merge.config.vocabulary import Words, aligned
 from dale.merge.job import Job
 from dale.merge.table import METHODS
 
@@ -37,7 +39,7 @@ class Prepared:
 
     config: MergeConfig
     jobs: Sequence[Job]
-    files: Mapping[str, bytes | Path]
+    files: Mapping[str, bytes]
     models: Sequence[Opened]
     donor: Opened | None
     problems: tuple[str, ...]
@@ -65,18 +67,19 @@ def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
     for model in shelf.models:
         check_depths(model, findings)
     donor = _donor(config, shelf, parts)
-    files: dict[str, bytes | Path] = {}
+    files: dict[str, bytes] = {}
     jobs: list[Job] = []
     if donor is not None:
         slotter = Slotter(parts, findings)
         base = None if config.base_model is None else shelf(config.base_model)
-        words = aligned(config, shelf, base, donor, findings)
+        words = aligned(config, shelf, base, findings)
         jobs = Assembler(config, words.weights, findings).jobs(slotter.slots)
-        files |= carried(donor, tokenizer=words.keep)
-        files |= words.files
-        made = edited(donor, slotter.lengths, jobs, slotter.untied, findings)
-        if made:
-            files[CONFIG] = as_bytes(made | dict(words.config))
+        with findings.catching():
+            files |= _files(donor, shelf, words, findings)
+        if CONFIG in files:
+            given = json.loads(files[CONFIG])
+            made = edited(given, slotter.lengths, jobs, slotter.untied, findings)
+            files[CONFIG] = as_bytes(made)
     if text:
         files[COPY] = text.encode()
     if not jobs and not findings.problems:
@@ -84,6 +87,21 @@ def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
     return Prepared(
         config, jobs, files, shelf.models, donor, findings.problems, findings.notes
     )
+
+
+def _files(
+    donor: Opened, shelf: Shelf, words: Words, findings: Findings
+) -> dict[str, bytes]:
+    """What lies beside the donor's weights, with the tokenizer of the result."""
+    folders = [m.folder for m in shelf.models if m.folder is not None]
+    if donor.folder is None:
+        return {}
+    position = folders.index(donor.folder)
+    vocabulary, template = words.vocabulary, words.template
+    found = carried(folders, position, vocabulary=vocabulary, template=template)
+    for note in found.notes:
+        findings.note(note)
+    return found.files
 
 
 def _known(method: str, findings: Findings) -> bool:

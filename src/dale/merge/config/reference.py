@@ -17,7 +17,7 @@ from dale.weights.lora import ADAPTER, adapter_base
 from dale.weights.match import ties_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Opened:
     """A model that was found.
 

@@ -1,0 +1,85 @@
+"""``dale merge CONFIG OUT``, as a user calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dale.weights import load, save
+
+TEXT = (
+    "merge_method: linear\nparameters: {weight: 1}\nmodels: [{model: a}, {model: b}]\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def models():
+    for name, value in (("a", 1.0), ("b", 3.0)):
+        save(f"{name}/model.safetensors", {"w": torch.full((4,), value)}, {})
+    Path("c.yml").write_text(TEXT)
+
+
+def test_merges_and_refuses_to_write_over(dale):
+    said = dale("merge", "c.yml", "out")
+    assert (said.code, said.err) == (0, "")
+    assert "out: 1 file" in said.out
+    assert load("out")[0]["w"].tolist() == [2.0] * 4
+    said = dale("merge", "c.yml", "out")
+    assert said.code == 1
+    assert said.err == "dale: c.yml: out must be a new or an empty folder\n"
+
+
+def test_a_plan_writes_nothing(dale):
+    said = dale("merge", "c.yml", "--plan")
+    assert said.code == 0
+    assert "c.yml: no problems" in said.out
+    assert "to read" in said.out
+    assert sorted(path.name for path in Path().iterdir()) == ["a", "b", "c.yml"]
+
+
+def test_problems_are_lines_and_the_code_is_1(dale):
+    Path("c.yml").write_text(TEXT.replace("b}", "gone}") + "dtype: bf16\n")
+    for more in ([], ["--plan"]):
+        said = dale("merge", "c.yml", "out", *more)
+        assert said.code == 1
+        assert len(said.err.splitlines()) == 2
+        assert "gone: no such file or folder" in said.err
+    said = dale("merge", "c.yml", "--plan", "--json")
+    assert said.code == 1
+    assert len(json.loads(said.out)["problems"]) == 2
+
+
+def test_shards_and_json(dale):
+    weights = {f"w{i}": torch.full((100,), float(i)) for i in range(5)}
+    for name in ("a", "b"):
+        save(f"{name}/model.safetensors", weights, {})
+    said = dale("merge", "c.yml", "out", "--shard-size", "1k", "--json")
+    assert len(json.loads(said.out)["files"]) == 3
+    assert Path("out/model.safetensors.index.json").is_file()
+    merged = load("out")[0]
+    assert all(torch.equal(merged[name], tensor) for name, tensor in weights.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["c.yml"], "where the result goes is missing"),
+        (["c.yml", "out", "--shard-size", "much"], "expected a size such as 5GB"),
+        (["c.yml", "out", "--group", "snapshot"], "is for the members of a run"),
+        (["a", "out"], "is for configurations"),
+        (["a", "--plan"], "is for configurations"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(arguments, words, dale):
+    said = dale("merge", *arguments)
+    assert said.code == 2
+    assert words in said.err
+    assert not Path("out").exists()
+
+
+def test_the_recipe_of_a_run_is_told_from_a_configuration(dale):
+    Path("recipe.yaml").write_text("data: digits\nstrategies: [snapshot]\n")
+    said = dale("merge", "recipe.yaml", "--plan")
+    assert said.code == 1
+    assert "give the folder of the run" in said.err

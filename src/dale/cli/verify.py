@@ -1,4 +1,4 @@
-"""``dale verify``: is a run whole?"""
+"""``dale verify``: is a run, or a merged folder, whole?"""
 
 import typer
 
@@ -8,11 +8,17 @@ from dale.cli.common import JSON, RUN, count, err, out, show_json
 
 @app.command()
 def verify(run: RUN, json: JSON = False) -> None:
-    """Read every file of a run and hold it against its digest."""
+    """Read every file of a run or a merged folder and hold it against its digest."""
+    from dale.merge.manifest import MANIFEST, verified_folder
+    from dale.recipes import Checked
     from dale.recipes import verify as verified
     from dale.store import Run
 
-    found = verified(Run(run))
+    if (run / MANIFEST).exists():
+        files, lines = verified_folder(run)
+        found = Checked(files, tuple(lines), ())
+    else:
+        found = verified(Run(run))
     if json:
         show_json(
             {

@@ -122,15 +122,20 @@ def verify(folder: str | Path) -> list[str]:
         CorruptError: The manifest was altered.
         SchemaError: A newer version of dale wrote it.
     """
-    folder = Path(folder)
+    return verified_folder(Path(folder))[1]
+
+
+def verified_folder(folder: Path) -> tuple[int, list[str]]:
+    """How many files `verify` reads, and what it finds."""
     known = sealed.read(folder / MANIFEST, KIND)
+    count = len(known["files"]) + len([*folder.glob("*.safetensors")]) + 1
     problems = [*_files(folder, known["files"])]
     try:
         with LazyWeights(folder) as lazy:
             problems += _tensors(lazy, known["tensors"], folder)
     except DaleError as error:
         problems.append(str(error))
-    return problems
+    return count, problems
 
 
 def _files(folder: Path, files: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from cases.weights import bits
 from dale.errors import CorruptError, DaleError, WeightsError
 from dale.weights import AdaptedWeights, adapted, open_weights, save
-from dale.weights.lora import with_lora
+from dale.weights.lowrank import with_lora
 from reference import lora as slow
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lora"

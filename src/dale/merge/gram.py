@@ -34,7 +34,7 @@ def grams(tensors_K: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
     origin = None if base is None else base.reshape(len(base), -1)
     count, width = rows[0].shape
     if count == 1:
-        return _gram([row[0] for row in rows], None if base is None else origin[0])
+        return _gram([row[0] for row in rows], None if origin is None else origin[0])
     height = max(1, BLOCK // max(1, width))
     found = torch.zeros(count, len(rows), len(rows), dtype=torch.float64)
     for top in range(0, count, height):

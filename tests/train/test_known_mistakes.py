@@ -87,7 +87,14 @@ def test_a_moving_average_does_not_forget_the_buffers(watched):
     for name in [*buffers, "0.weight"] if "0.weight" in weights else buffers:
         parts = zip(shares, seen, strict=True)
         total = sum(share * model[name].double() for share, model in parts)
-        expected = (total / sum(shares)).float()
+        expected = total / sum(shares)
+        if name.endswith("running_var"):  # the variance of a mixture
+            means = [m[name.replace("_var", "_mean")].double() for m in seen]
+            middle = weights[name.replace("_var", "_mean")].double()
+            away = zip(shares, means, strict=True)
+            spread = sum(share * (mean - middle) ** 2 for share, mean in away)
+            expected = expected + spread / sum(shares)
+        expected = expected.float()
         torch.testing.assert_close(weights[name], expected, rtol=1e-4, atol=1e-5)
         assert not torch.equal(weights[name], seen[-1][name])
 

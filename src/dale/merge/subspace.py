@@ -14,7 +14,7 @@ from dale.merge.gram import grams
 from dale.merge.ties import Walk
 from dale.weights import Weights, linear
 from dale.weights.algebra import shared_names
-from dale.weights.match import is_inexact
+from dale.weights.layout import role_of
 
 
 def subspace(
@@ -145,7 +145,8 @@ def subspace_coefficients(
 
     def walk() -> Iterable[tuple[Sequence[Tensor], Tensor]]:
         for name, *_ in groups:
-            if is_inexact(origin[name]):
+            # statistics follow from the weights, and have units of their own
+            if role_of(name, origin[name].dtype) == "parameter":
                 yield [weights[name] for weights in weights_K], origin[name]
 
     known = directions(walk, rank=rank, variance=variance)

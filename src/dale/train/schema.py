@@ -21,7 +21,7 @@ def recipe_schema() -> dict[str, Any]:
     Example:
         >>> schema = recipe_schema()
         >>> schema["properties"]["epochs"]["description"]
-        'The budget of each strategy, in passes over the training examples.'
+        'The budget of each strategy, in passes over the training examples, ...'
     """
     schema = Recipe.model_json_schema()
     for part in (schema, *schema["$defs"].values()):

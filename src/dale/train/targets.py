@@ -28,8 +28,9 @@ class Targets:
         >>> for shares in ([1.0, 0.0], [0.0, 1.0]):
         ...     targets.update(torch.tensor([2]), torch.tensor([shares]))
         >>> found, known = targets.of(torch.tensor([2, 0]))
-        >>> found.tolist(), known.tolist()
-        ([[0.375, 0.625], [0.0, 0.0]], [True, False])
+        >>> found, known
+        (tensor([[0.3750, 0.6250],
+                [0.0000, 0.0000]]), tensor([ True, False]))
     """
 
     def __init__(

@@ -104,7 +104,7 @@ def test_cpis_takes_the_rows_that_its_twin_takes(share: float, into: int) -> Non
     donors = [model for k, model in enumerate(models) if k != into]
     mean = uniform_soup(donors)
     layers = {"0": ["0.weight", "0.bias"], "4": ["4.weight", "4.bias"]}
-    layers["1"] = [n for n in mean if n.startswith("1.") and mean[n].ndim]
+    layers["1"] = [n for n in mean if n in ("1.weight", "1.bias", "1.running_mean")]
     for layer, names in layers.items():
         size = len(known[0][f"{layer}.weight"])
         count = -int(-share * size // 1)
@@ -207,6 +207,8 @@ def test_adamerging_lowers_the_entropy_layer_by_layer() -> None:
     start = adamerging(net, models, base, lambda e: [], epochs=0)
     mixed = merge(models, "task_arithmetic", base=base, weight=0.3)
     for name, value in start.weights.items():
+        if name.endswith("running_var"):
+            continue  # in a merge it is the variance of a mixture
         if value.is_floating_point():
             torch.testing.assert_close(value, mixed[name], rtol=1e-5, atol=1e-6)
         else:

@@ -71,7 +71,7 @@ def some_images():
 
 def test_images():
     some_images()
-    bench = start(small("images.yaml", epochs=10, model={"width": 4}), "run")
+    bench = start(small("images.yaml", epochs=10, model={"width": 8}), "run")
     assert bench.data.shape == (3, 32, 32)
     assert bench.data.class_names == ("cat", "dog")
     assert [member.group for member in bench.train()] == ["nocycle"] * 5 + [

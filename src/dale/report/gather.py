@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dale.store import Run
     from dale.train import Recipe, Trajectory
 
+_RESULTS = ("cross_validation", "drift", "diagnosis", "ergodicity", "diversity")
 _POINTS = 600  # of a rate curve: more than a page has pixels for
 
 
@@ -81,22 +82,8 @@ def gather(
             "reliability": evaluation["reliability"],
             "risk_coverage": evaluation.get("risk_coverage"),
         }
-    folds = run.read_result("cross_validation")
-    if folds is not None:
-        document["cross_validation"] = folds
-    drift = run.read_result("drift")
-    if drift is not None:
-        document["drift"] = drift
-    diagnosis = run.read_result("diagnosis")
-    if diagnosis is not None:
-        document["diagnosis"] = diagnosis
-    compared = run.read_result("ergodicity")
-    if compared is not None:
-        document["ergodicity"] = compared
-    swept = run.read_result("diversity")
-    if swept is not None:
-        document["diversity"] = swept
-    return document
+    found = {name: run.read_result(name) for name in _RESULTS}
+    return document | {n: result for n, result in found.items() if result is not None}
 
 
 def planned(title: str, trajectories: Sequence["Trajectory"]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,16 +20,16 @@ from typing import Any
 # one thread for each worker; torch reads this when it is first imported
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import torch
 import yaml
 from fashion.machine import DATA, has_images, surroundings
 from fashion.tables import plus_minus, table
+from fashion.timing import seconds_of, train_timed
 
 from dale.recipes import Workbench, judge, predictors, start
 from dale.store import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-TIMING, SHARE = "timing", 0.5
+SHARE = 0.5
 RATE = {"peak": 0.1, "schedule": {"name": "cosine", "peak": 0.1}}
 ENTRIES: dict[str, dict[str, Any]] = {
     "labels alone": {"name": "single", **RATE},
@@ -124,17 +123,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def work(folder: Path, recipe: str) -> None:
     """Train a run, or go on with it, and note the seconds that it took."""
-    torch.set_num_threads(1)
-    bench = start(recipe, folder, "benchmarks/semi_supervised.py")
-    noted = bench.run.read_result(TIMING)
-    if noted is not None and noted["whole"]:
-        return
-    _note(bench, None, whole=False)
-    begun = time.perf_counter()
-    bench.train()
-    # a run that was stopped in between was not timed as a whole
-    seconds = time.perf_counter() - begun if noted is None else None
-    _note(bench, seconds, whole=True)
+    train_timed(start(recipe, folder, "benchmarks/semi_supervised.py"))
 
 
 def measured(folder: Path) -> dict[str, Any]:
@@ -151,7 +140,7 @@ def measured(folder: Path) -> dict[str, Any]:
         **{name: found.row[name] for name in MEASURES},
         "agreement": log.get("train_agreement"),
         "steps": log["step"],
-        "seconds": bench.run.read_result(TIMING)["seconds"],
+        "seconds": seconds_of(bench),
     }
 
 
@@ -188,11 +177,6 @@ def _row(title: str, seen: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     times = [line["seconds"] for line in seen if line["seconds"] is not None]
     return [title, *cells, plus_minus(times, 0) if times else ""]
-
-
-def _note(bench: Workbench, seconds: float | None, *, whole: bool) -> None:
-    with bench.run.lock():
-        bench.run.write_result(TIMING, {"seconds": seconds, "whole": whole})
 
 
 def compared(

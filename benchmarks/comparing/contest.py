@@ -1,20 +1,19 @@
 """Every strategy on one budget: what is trained, and what is measured of it."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
+from fashion.timing import seconds_of, train_timed
 
 from dale.diagnose import deep_ensemble_equivalent, scores_by_size
 from dale.metrics import mean_disagreement
 from dale.recipes import Predictor, Workbench, judge, predictors, start
 from dale.store import Predictions, Run
 
-MEMBERS, WIDTH, TIMING = 4, 20, "timing"
+MEMBERS, WIDTH = 4, 20
 ENTRIES: dict[str, dict[str, Any]] = {
     "single": {"name": "single", "peak": 0.1},
     "nocycle": {"name": "nocycle", "members": MEMBERS, "peak": 0.1},
@@ -79,17 +78,9 @@ class Contest:
 
 def work(folder: Path, recipe: str) -> None:
     """Train a run, or go on with it, and note the seconds that it took."""
-    torch.set_num_threads(1)
     bench = start(recipe, folder, "benchmarks/strategies.py")
-    noted = bench.run.read_result(TIMING)
-    if noted is not None and noted["whole"]:
+    if not train_timed(bench):
         return
-    _note(bench, None, whole=False)
-    begun = time.perf_counter()
-    bench.train()
-    seconds = time.perf_counter() - begun
-    # a run that was stopped in between was not timed as a whole
-    _note(bench, seconds if noted is None else None, whole=True)
     for split in ("val", "test"):
         bench.predict(split, bench.members())
 
@@ -102,11 +93,6 @@ def measured(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     """
     yardstick = _independent(folders["independent"])
     return [_line(title, folder, yardstick) for title, folder in folders.items()]
-
-
-def _note(bench: Workbench, seconds: float | None, *, whole: bool) -> None:
-    with bench.run.lock():
-        bench.run.write_result(TIMING, {"seconds": seconds, "whole": whole})
 
 
 def _both(bench: Workbench) -> tuple[Predictions, Predictions]:
@@ -145,7 +131,7 @@ def _line(title: str, folder: Path, yardstick: Sequence[float]) -> dict[str, Any
         "last_error": last["error"],
         "disagreement": mean_disagreement(score.logits_MNC) if many else None,
         "equivalent": deep_ensemble_equivalent(-row["nll_calibrated"], yardstick),
-        "seconds": bench.run.read_result(TIMING)["seconds"],
+        "seconds": seconds_of(bench),
         "bytes": sum(path.stat().st_size for path in (folder / "members").iterdir()),
         "independent": list(yardstick),
     }

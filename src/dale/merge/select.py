@@ -164,7 +164,7 @@ def _between(
         taken -= np.count_nonzero(values > least)
         inside = np.count_nonzero(values == least)
     value = torch.tensor(least, dtype=_BITS[dtype]).view(dtype).item()
-    return Rank(value, taken, inside, finite)
+    return Rank(value, int(taken), int(inside), finite)
 
 
 def _histogram(bits: Tensor, pattern: int, shift: int) -> Tensor:

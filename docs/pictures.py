@@ -1,10 +1,13 @@
-"""Draws the pictures of these pages from the code and from a run.
+"""Draws the pictures of these pages from the code and from two runs.
 
     python docs/pictures.py [RUN]
 
 ``schedules.png`` shows every schedule, ``strategies.png`` those that the strategies
-make, and ``demo.png`` what a run of ``dale demo`` found. They are written to
-``docs/_static``. RUN is the run folder, by default ``runs/demo``; it is only read.
+make, and ``demo.png`` what a run of ``dale demo`` found. RUN is its folder, by default
+``runs/demo``; it is only read. ``plan.png``, ``gradient_noise.png`` and
+``ergodicity.png`` show what ``dale plan`` and ``dale diagnose`` say of a smaller run,
+``runs/pictures``, which is trained unless it is there. They are written to
+``docs/_static``; all of it takes about two minutes.
 """
 
 import sys
@@ -18,6 +21,7 @@ matplotlib.use("agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from pictures_measured import measured
 
 from dale import schedules as shapes
 from dale.recipes import Workbench
@@ -265,6 +269,7 @@ def main(arguments: Sequence[str]) -> None:
         schedules()
         strategies()
         demo(Path(arguments[0] if arguments else "runs/demo"))
+        measured(Path("runs/pictures"))
 
 
 if __name__ == "__main__":

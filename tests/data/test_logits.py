@@ -83,10 +83,28 @@ def test_paths(tmp_path):
         read_logits(tmp_path / "w.safetensors")
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".parquet"])
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_damaged_files_are_the_same_error(suffix, kept, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".parquet":
+        tables = pytest.importorskip("pyarrow.parquet")
+        arrow = pytest.importorskip("pyarrow")
+        tables.write_table(arrow.table({"logits": LOGITS.tolist()}), path)
+    else:
+        write_logits(path, torch.from_numpy(LOGITS), None)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(DataError) as refused:
+        read_logits(path)
+    assert f"a{suffix}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(InputError, match="run: pip install pyarrow"):
+    with pytest.raises(InputError, match=r"run: pip install 'dale\[parquet\]'"):
         read_logits(tmp_path / "a.parquet")
 
 

@@ -5,7 +5,7 @@ import torch
 
 from dale.errors import InputError, ModelError, TrainingError
 from dale.recipes import pool, start
-from dale.recipes.evaluation import judge, predictors
+from dale.recipes.judging import judge, predictors
 from dale.store import Member, Predictions
 
 MODEL = """

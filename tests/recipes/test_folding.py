@@ -12,7 +12,7 @@ from dale.metrics import error
 from dale.predict import infer
 from dale.recipes import Workbench, start
 from dale.train import Watcher, folds_of
-from dale.train.recipe import parse_recipe
+from dale.train.reading import parse_recipe
 from dale.weights import load_into
 
 RECIPE = """

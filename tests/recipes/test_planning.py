@@ -66,6 +66,20 @@ def test_minutes_may_suffice_where_the_epochs_of_the_recipe_do_not():
     assert planned(text, minutes=10).epochs > 1
 
 
+def test_what_temporal_ensembling_remembers_is_counted():
+    text = TEXT.replace(
+        "digits", "{source: digits, val: 400, test: 900, labelled: 100}"
+    )
+    data = load("digits", val=400, test=900, labelled=100)
+    plain = plan(parse_recipe(text % "single"), data).pilot.memory
+    both = plan(parse_recipe(text % "single, temporal"), data).pilot.memory
+    assert plain.targets == 0
+    assert both.targets == 497 * (10 * 4 + 8)
+    assert (
+        both.total - both.activations == plain.total - plain.activations + both.targets
+    )
+
+
 def test_the_memory_of_a_plain_network_is_known():
     recipe = parse_recipe(
         "{data: digits, model: {name: mlp, hidden: [32]}, epochs: 1, batch: 100, "

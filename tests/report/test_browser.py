@@ -50,6 +50,8 @@ PROBE = """<script>
       width: innerWidth,
       content: document.documentElement.scrollWidth,
       widths,
+      below: all(".plot .legend .bg").map((legend) =>
+        legend.closest(".plot").clientHeight - legend.getBBox().height),
       ink: getComputedStyle(document.body).color,
       grid: document.querySelector(".xgrid").style.stroke,
       rows: [sorted("NLL"), sorted("NLL"), sorted("Predictor")],
@@ -103,6 +105,10 @@ def test_the_page_works_in_a_browser(document, browse):
     document["log"] += [row | {"trajectory": "<b>x</b>"} for row in document["log"][:2]]
     long = "unbroken" * 12
     document["title"] = document["command"] = long
+    row = document["risk_coverage"][0]
+    document["risk_coverage"] += [
+        row | {"name": f"soup of snapshots {n}"} for n in range(9)
+    ]
     document["table"]["rows"][0]["note"] = long
     found = browse(document)
     assert found.keys() == FRAMES.keys()
@@ -112,6 +118,7 @@ def test_the_page_works_in_a_browser(document, browse):
         assert report["marks"] > 20
         assert report["content"] <= report["width"]
         assert all(plot <= room for room, plot in report["widths"])
+        assert min(report["below"]) > 250  # whatever the legend takes
         assert "<b>x</b>" in report["legend"]
         check_sorting(report)
     assert [found[name]["width"] for name in FRAMES] == [1280, 390, 360]

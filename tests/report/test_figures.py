@@ -7,7 +7,8 @@ import pytest
 from dale.report.figures import axis, layout, line
 from dale.report.figures_diagnosis import diversity
 from dale.report.figures_judging import disagreement, pairs, reliability
-from dale.report.figures_training import curves, has, layers, schedule
+from dale.report.figures_rates import layers, schedule
+from dale.report.figures_training import curves, has
 from dale.report.sections_folds import errors
 
 INKS = {"snapshot": "#000001", "single": "#000002"}

@@ -12,7 +12,7 @@ from dale.errors import InputError, Interrupted, RecipeError
 from dale.recipes import start
 from dale.train import Watcher, soft_threshold
 from dale.train.guard import Guard, GuardSpec, slope
-from dale.train.recipe import parse_recipe
+from dale.train.reading import parse_recipe
 
 # few noisy examples and many epochs: the likelihood gets worse soon
 RECIPE = """

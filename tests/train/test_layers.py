@@ -21,7 +21,7 @@ from dale.train import (
     signal,
 )
 from dale.train.layers import matches
-from dale.train.recipe import parse_recipe
+from dale.train.reading import parse_recipe
 from reference.train import train_plainly
 from train.test_distributed import engine, together
 

@@ -13,7 +13,7 @@ from dale.recipes import start
 from dale.schedules import linear
 from dale.train import OPTIMIZERS, Plateau, PlateauSpec, Watcher
 from dale.train.companions import before_each_step
-from dale.train.recipe import parse_recipe
+from dale.train.reading import parse_recipe
 
 RECIPE = """
 data: {source: digits, val: 300, test: 1200}

@@ -8,7 +8,9 @@ from dale.errors import CorruptError, Interrupted, ModelError, NotFiniteError
 from dale.recipes import Workbench, load_data, plan, start, verify
 from dale.train import OPTIMIZERS, Watcher, build_model, parse_recipe
 from dale.train.building import build_optimizer, optimizer_of
+from dale.train.drive import train
 from dale.train.engine import Engine
+from dale.train.seams import Seams
 from dale.train.stacked import Race, Stack, obstacle, parts, race
 from dale.train.stacked.choice import Record
 from dale.train.stacked.update import StackedUpdater, clip_each
@@ -259,6 +261,22 @@ def test_what_cannot_be_stacked_is_trained_one_after_another(tmp_path):
     again = []
     Workbench(bench.run).train(Watcher(say=again.append))
     assert again == []
+
+
+def test_what_a_program_hangs_in_is_for_one_network(tmp_path):
+    bench, said, steps = start(recipe(PLAIN, THREE), tmp_path), [], []
+    seams = Seams(after_step=(steps.append,))
+    watcher = Watcher(say=said.append)
+    facts = bench.run, bench.recipe, bench.data, lambda model, split: {"error": 0.0}
+    with bench.run.lock():
+        train(*facts, watcher, lambda *facts: seams)
+    assert said == [
+        "independent: 3 members trained one after another: what is hung into the "
+        "updates works on one network"
+    ]
+    assert len(steps) == sum(
+        t.steps for t in bench.recipe.trajectories(bench.data.examples)
+    )
 
 
 NETWORKS = """

@@ -11,7 +11,7 @@ import pytest
 from dale.errors import CorruptError, InputError, Interrupted, RecipeError
 from dale.recipes import Workbench, start, verify
 from dale.train import TRACKERS, Watcher
-from dale.train.recipe import parse_recipe
+from dale.train.reading import parse_recipe
 from dale.train.trackers import Mirror
 from train.test_distributed import together
 

@@ -132,6 +132,7 @@ def _memory(pilot: "Pilot") -> str:
         "gradients": memory.gradients,
         "optimiser": memory.optimizer,
         "activations": memory.activations,
+        "predictions remembered": memory.targets,
     }
     known = [f"{_size(size)} {name}" for name, size in parts.items() if size]
     return f"{_size(memory.total)} in memory for an update: {', '.join(known)}"

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dale.data.npz import read_archive
-from dale.errors import DataError, InputError
+from dale.errors import CorruptError, DataError, InputError, WeightsError
 from dale.factories import one_line
 from dale.files import replacing
 from dale.metrics import checked_members, checked_targets, one_column
@@ -154,8 +155,8 @@ def write_logits(path: str | Path, logits_NC: Tensor, targets_N: Tensor | None) 
         save(path, held, {})
     elif path.suffix.lower() == ".npz":
         with replacing(path) as beside, beside.open("wb") as file:
-            arrays = {name: tensor.numpy() for name, tensor in held.items()}
-            np.savez(file, allow_pickle=False, **arrays)
+            arrays: dict[str, Any] = {n: tensor.numpy() for n, tensor in held.items()}
+            np.savez(file, **arrays)
     else:
         raise InputError(f"{path}: expected a name ending in .npz or .safetensors")
 
@@ -165,8 +166,11 @@ def _npz(path: Path) -> dict[str, Tensor]:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    with LazyWeights(path) as weights:
-        return {name: weights[name].clone() for name in weights}
+    try:
+        with LazyWeights(path) as weights:
+            return {name: weights[name].clone() for name in weights}
+    except (CorruptError, WeightsError) as cause:  # as of the other formats
+        raise DataError(str(cause)) from cause
 
 
 def _parquet(path: Path) -> dict[str, Tensor]:
@@ -174,7 +178,7 @@ def _parquet(path: Path) -> dict[str, Tensor]:
         parquet = import_module("pyarrow.parquet")
     except ModuleNotFoundError as cause:
         raise InputError(
-            f"{path}: reading .parquet needs pyarrow; run: pip install pyarrow"
+            f"{path}: reading .parquet needs pyarrow; run: pip install 'dale[parquet]'"
         ) from cause
     try:
         table = parquet.ParquetFile(path).read()

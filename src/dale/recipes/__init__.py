@@ -7,13 +7,13 @@ from dale.recipes.costs import every_strategy as every_strategy
 from dale.recipes.diagnosing import diagnose as diagnose
 from dale.recipes.drifting import drift as drift
 from dale.recipes.ergodic import compare_averages as compare_averages
-from dale.recipes.evaluation import Predictor as Predictor
 from dale.recipes.evaluation import evaluate as evaluate
-from dale.recipes.evaluation import judge as judge
-from dale.recipes.evaluation import predictors as predictors
 from dale.recipes.folding import cross_validate as cross_validate
 from dale.recipes.folding import out_of_fold as out_of_fold
 from dale.recipes.fusion import fuse as fuse
+from dale.recipes.judging import Predictor as Predictor
+from dale.recipes.judging import judge as judge
+from dale.recipes.judging import predictors as predictors
 from dale.recipes.logits import calibrate_logits as calibrate_logits
 from dale.recipes.logits import calibrated_logits as calibrated_logits
 from dale.recipes.logits import check_output as check_output

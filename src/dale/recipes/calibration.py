@@ -19,7 +19,7 @@ from dale.calibrate import (
 from dale.ensemble import COMBINERS
 from dale.errors import InputError, nearest
 from dale.metrics import bootstrap, ece, nll
-from dale.recipes.evaluation import Predictor, chosen_pools, predictors
+from dale.recipes.judging import Predictor, chosen_pools, predictors
 from dale.recipes.workbench import Workbench
 from dale.store import Predictions
 

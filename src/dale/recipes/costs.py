@@ -1,6 +1,7 @@
 """What updates take, by kind, and every strategy that could spend a budget of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dale.data import Data
 from dale.errors import RecipeError, TrainingError
@@ -51,9 +52,10 @@ class Costs:
         )
 
     def dearest(self, trajectories: Sequence[Trajectory]) -> Pilot:
-        """The pilot of the slowest of their updates."""
+        """The pilot of the slowest of their updates, with the largest memory."""
         pilots = [self._pilots[_kind(trajectory)] for trajectory in trajectories]
-        return max(pilots, key=lambda pilot: pilot.seconds)
+        memory = max((pilot.memory for pilot in pilots), key=lambda used: used.total)
+        return replace(max(pilots, key=lambda pilot: pilot.seconds), memory=memory)
 
 
 def _kind(trajectory: Trajectory) -> str:

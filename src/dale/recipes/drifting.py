@@ -18,7 +18,8 @@ from dale.data import CORRUPTIONS, SEVERITIES, corrupted
 from dale.errors import InputError, nearest
 from dale.metrics import correct_N, ece, nll_N
 from dale.predict import infer_members
-from dale.recipes.evaluation import Predictor, chosen_pools, predictors, rests_on
+from dale.recipes.evaluation import rests_on
+from dale.recipes.judging import Predictor, chosen_pools, predictors
 from dale.recipes.workbench import Workbench
 from dale.store import Predictions
 

@@ -12,7 +12,7 @@ import torch
 from dale.data import Split, leave_out
 from dale.errors import InputError
 from dale.predict import predict
-from dale.recipes.evaluation import Judged, judge, predictors
+from dale.recipes.judging import Judged, judge, predictors
 from dale.recipes.workbench import Workbench
 from dale.store import Member, Predictions
 from dale.train import folds_of

@@ -9,7 +9,6 @@ from statistics import quantiles
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.optim import Optimizer
 
 from dale.data import Data
 from dale.predict import infer
@@ -28,17 +27,20 @@ class Memory:
         gradients: One number for each parameter.
         optimizer: What the optimiser keeps between updates.
         activations: What the forward pass of a microbatch keeps for the backward.
+        targets: Mean predictions of every example, for temporal ensembling.
     """
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
+    targets: int = 0
 
     @property
     def total(self) -> int:
         """All of it; data, averages that are carried along and PyTorch come on top."""
-        return self.weights + self.gradients + self.optimizer + self.activations
+        held = self.weights + self.gradients + self.optimizer
+        return held + self.activations + self.targets
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def fly(
             rehearsal.update(first + len(seconds), 0.0)
             seconds.append(time.perf_counter() - started)
         activations = max(heard, default=0)
-        memory = _memory(model, rehearsal.optimizer, activations)
+        memory = _memory(rehearsal, activations)
         few = data.splits["val"].subset(
             torch.arange(min(_SCORED, len(data.splits["val"])))
         )
@@ -109,11 +111,12 @@ def fly(
     return Pilot(middle, low, high, len(seconds) - 1, scoring, memory)
 
 
-def _memory(model: nn.Module, optimizer: Optimizer, activations: int) -> Memory:
+def _memory(rehearsal: Rehearsal, activations: int) -> Memory:
+    model = rehearsal.model
     held = [*model.parameters(), *model.buffers()]
     state = [
         value
-        for entry in optimizer.state.values()
+        for entry in rehearsal.optimizer.state.values()
         for value in entry.values()
         if isinstance(value, Tensor)
     ]
@@ -122,6 +125,7 @@ def _memory(model: nn.Module, optimizer: Optimizer, activations: int) -> Memory:
         gradients=sum(p.nbytes for p in model.parameters() if p.requires_grad),
         optimizer=sum(tensor.nbytes for tensor in state),
         activations=activations,
+        targets=rehearsal.remembered,
     )
 
 

@@ -76,7 +76,7 @@ class Plan:
         examples: Sizes of the splits.
         parameters: Trainable numbers of the model.
         disk_bytes: Members and the last saved states.
-        pilot: Time and memory of an update, measured; the dearest where the
+        pilot: Time and memory of an update, measured; the most of each where the
             strategies' updates differ.
         seconds: Of all updates, and of scoring after each epoch.
         prices: Every strategy there is, if that was asked for.

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from dale.ensemble import COMBINERS, greedy
 from dale.errors import InputError, nearest
-from dale.recipes.evaluation import Predictor, judge, predictors
+from dale.recipes.judging import Predictor, judge, predictors
 from dale.recipes.workbench import Workbench
 
 Choose = Literal["all", "greedy"]

@@ -170,7 +170,7 @@ def _accuracy_bars(
         "type": "bar",
         **places,
         "y": list(accuracy),
-        "marker": {"color": ACCENT, "opacity": 0.35, "line": {"width": 0}},
+        "marker": {"color": ACCENT, "opacity": 0.25, "line": {"width": 0}},
         "customdata": [list(pair) for pair in zip(confidence, counts, strict=True)],
         "hovertemplate": "accuracy %{y:.3f}<br>confidence %{customdata[0]:.3f}"
         "<br>%{customdata[1]} examples<extra></extra>",

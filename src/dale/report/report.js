@@ -15,7 +15,10 @@
   const themed = (figure) => {
     const style = getComputedStyle(root);
     const ink = (name) => style.getPropertyValue(`--${name}`).trim();
-    const { data, layout } = structuredClone(figure);
+    // the deep blue of the figures is too dark for whiskers on a dark page
+    const { data, layout } = JSON.parse(
+      JSON.stringify(figure).replaceAll("#0072B2", ink("blue")),
+    );
     layout.font.color = ink("muted");
     layout.hoverlabel.font.color = ink("ink");
     Object.assign(layout.hoverlabel, { bgcolor: ink("raised"), bordercolor: ink("rule") });
@@ -42,8 +45,16 @@
       const room = document.getElementById(id);
       const { data, layout } = themed(figure);
       if (root.classList.contains("printing")) layout.width = room.clientWidth;
-      Plotly.react(room, data, layout, config);
+      Plotly.react(room, data, layout, config).then(() => spread(room, layout.height));
     }
+  };
+
+  // A legend of several rows stands above the plot: give it the room that it takes.
+  const spread = (room, height) => {
+    const legend = room.querySelector(".legend .bg");
+    const tall = height + Math.max(0, (legend ? legend.getBBox().height : 0) - 30);
+    room.style.height = `${tall}px`;
+    if (tall > height) Plotly.relayout(room, { height: tall });
   };
 
   // Sorting: numbers by data-value, words by their text, holes last either way.

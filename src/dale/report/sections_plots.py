@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from dale.report import figures_diagnosis, figures_judging, figures_training
+from dale.report import (
+    figures_diagnosis,
+    figures_judging,
+    figures_rates,
+    figures_training,
+)
 from dale.report.figures import Figure
 from dale.report.html_numbers import decimal, finite, percent, whole
 from dale.report.html_tags import Html, join, tag
@@ -47,7 +52,7 @@ def schedules(document: Mapping, plots: Plots) -> Html | None:
     rows = document.get("schedules")
     if not rows:
         return None
-    figure = figures_training.schedule(rows, colours(document))
+    figure = figures_rates.schedule(rows, colours(document))
     marked = any(row.get("ends") for row in rows)
     note = "Diamonds mark the ends of cycles, where members are taken."
     return join(
@@ -65,7 +70,7 @@ def rates(document: Mapping, plots: Plots) -> Html | None:
         "The rate rises from update to update until the loss runs away. Suggested as a "
         "peak: a tenth of the rate where the smoothed loss is lowest."
     )
-    figure = figures_training.rates(found)
+    figure = figures_rates.rates(found)
     shown = place(plots, figure, "Training loss against learning rate")
     return join(tag("p", note, class_="lede"), shown)
 
@@ -183,7 +188,7 @@ def layers(document: Mapping, plots: Plots) -> Html | None:
             mine = [row for row in rows if row.get(key)]
             if mine:
                 caption = join(tag("b", name), f" · {title} by layer")
-                figure = figures_training.layers(mine, key)
+                figure = figures_rates.layers(mine, key)
                 shown = f"{title.capitalize()} of each layer of {name} against step"
                 made.append(place(plots, figure, shown, caption))
     if not made:

@@ -36,10 +36,10 @@ from dale.train.plateau import PlateauSpec as PlateauSpec
 from dale.train.proximal import soft_threshold as soft_threshold
 from dale.train.ranging import RangeTest as RangeTest
 from dale.train.ranging import range_test as range_test
+from dale.train.reading import load_recipe as load_recipe
+from dale.train.reading import parse_recipe as parse_recipe
+from dale.train.reading import read_recipe as read_recipe
 from dale.train.recipe import Recipe as Recipe
-from dale.train.recipe import load_recipe as load_recipe
-from dale.train.recipe import parse_recipe as parse_recipe
-from dale.train.recipe import read_recipe as read_recipe
 from dale.train.rehearsal import Rehearsal as Rehearsal
 from dale.train.schema import recipe_schema as recipe_schema
 from dale.train.strategies import STRATEGIES as STRATEGIES

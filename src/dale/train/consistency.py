@@ -100,6 +100,11 @@ class Consistent:
         self._sums = torch.zeros(2, dtype=torch.float64, device=engine.device)
         self._step, self._differed = 0, False
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is remembered of every example."""
+        return 0 if self._targets is None else self._targets.nbytes
+
     def hang(self, seams: Seams) -> Seams:
         """Add it to what is hung into the updates.
 

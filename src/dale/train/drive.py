@@ -84,9 +84,8 @@ def train(
     mirror = team.lead(lambda: _mirror(run, recipe, watcher))
     if mirror is not None:
         watcher = replace(watcher, record=mirror.send)
-    # what is hung into an update is made for one network
-    stacking = recipe.engine.stack != "never" and seams is _nothing
-    together = Together(run, recipe, data, evaluate, watcher, team.size)
+    stacking, hung = recipe.engine.stack != "never", seams is not _nothing
+    together = Together(run, recipe, data, evaluate, watcher, team.size, hung)
     with torch.random.fork_rng(), _threads(recipe.engine.threads), mirrored(mirror):
         spent, owed = 0.0, sum(trajectory.steps for trajectory in trajectories)
         for part in parts(trajectories):

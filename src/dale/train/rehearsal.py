@@ -72,6 +72,11 @@ class Rehearsal:
             needs=OPTIMIZERS[recipe.optimizer.name].needs,
         )
 
+    @property
+    def remembered(self) -> int:
+        """Bytes that are remembered of every example from update to update."""
+        return sum(getattr(c, "nbytes", 0) for c in self._seams.carried.values())
+
     def update(self, step: int, rate: float) -> float:
         """Make an update.
 

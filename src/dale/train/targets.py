@@ -44,6 +44,11 @@ class Targets:
         self._sums_NC = torch.zeros(examples, classes, device=device)
         self._times_N = torch.zeros(examples, dtype=torch.int64, device=device)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take."""
+        return self._sums_NC.nbytes + self._times_N.nbytes
+
     def of(self, rows_B: Tensor) -> tuple[Tensor, Tensor]:
         """Targets of some examples, and which of them have one; the others' are 0."""
         rows_B = rows_B.to(self._device, non_blocking=True)

@@ -42,6 +42,7 @@ class Together:
         evaluate: Scores of a model on a split.
         watcher: Who is told, and who may stop.
         processes: That train together.
+        hung: Whether a program hangs something into the updates.
     """
 
     run: Run
@@ -50,6 +51,7 @@ class Together:
     evaluate: Evaluate
     watcher: Watcher
     processes: int = 1
+    hung: bool = False
 
     def train(self, part: Sequence[Trajectory]) -> bool:
         """Train a part at once, if that is its way.
@@ -69,7 +71,7 @@ class Together:
         if known is None:
             known = record.put(name, self._choose(part))
             self.watcher.say(f"{name}: {_told(known, len(part))}")
-        if known["way"] != "stacked":
+        if known["way"] != "stacked" or self.hung:
             return False
         path = state_path(self.run.folder, name)
         facts = self.run, self.recipe, self.data
@@ -93,6 +95,8 @@ class Together:
     def _choose(self, part: Sequence[Trajectory]) -> dict[str, Any]:
         """The way of a part that has not begun."""
         why = obstacle(self.recipe, part, self.processes)
+        if not why and self.hung:
+            why = "what is hung into the updates works on one network"
         if not why and self.data.unlabelled is not None:
             why = "some examples have no label"
         states = self.run.folder / "state"

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dale.errors import DiskError, InputError
+from dale.files import flush
 from dale.merge.engine import Model, planned
+from dale.merge.flushing import Flusher, put
 from dale.merge.job import Job, runner, side_by_side
 from dale.merge.manifest import KIND, MANIFEST, manifest, plan_digest
 from dale.merge.moments import label_of
@@ -143,17 +145,16 @@ def write_jobs(
             rows = _fill(shards, jobs, seed, journal, watch, tell, threads)
             if single:
                 os.replace(shards[0].path, out)
+                flush(out.parent)
                 return [out]
-            for name, content in more.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
-            if len(shards) > 1:
-                (folder / INDEX).write_text(index(shards), encoding="utf-8")
+            listed = {INDEX: index(shards).encode()} if len(shards) > 1 else {}
+            put(folder, more | listed)
             whole = manifest(jobs, seed, journal.known, hashes, digest_rows(rows))
             sealed.write(folder / MANIFEST, KIND, whole)
             if out.exists():
                 out.rmdir()
             os.replace(folder, out)
+            flush(out.parent)
             return [out / shard.path.name for shard in shards]
     except OSError as error:
         reason = error.strerror or str(error)
@@ -181,6 +182,7 @@ def _fill(
         handles = {shard: shard.open() for shard in shards}
         for handle in handles.values():
             stack.callback(os.close, handle)
+        flusher = stack.enter_context(Flusher())
         _recheck(handles, journal, tell)
         home = {job.name: shard for shard in shards for job in shard.jobs}
         done = sum(job.nbytes for job in jobs if job.name in journal.known)
@@ -192,6 +194,7 @@ def _fill(
             assert run is not None
             shard = home[job.name]
             journal.note(job.name, shard.put(handles[shard], job, run(job)))
+            flusher.wrote(handles[shard], job.nbytes)
             return job.nbytes
 
         for size in side_by_side(write, left, threads):
@@ -200,6 +203,7 @@ def _fill(
                 watch(done, whole)
         for shard, handle in handles.items():
             rows += shard.close(handle, journal.known)
+            flusher.finish(handle)
         return rows
 
 

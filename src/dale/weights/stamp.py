@@ -1,6 +1,7 @@
 """By what weights in files are recognised later, without reading their tensors."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,38 @@ def _of_file(path: Path) -> list[int | str]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
     return [size, changed, hashed.hexdigest()]
+
+
+def altered(stamp: Stamp) -> Iterator[str]:
+    """Files of a stamp whose size or time of change is another by now.
+
+    Yields:
+        Their paths.
+
+    Example:
+        >>> path = Path("w.pt")
+        >>> _ = path.write_bytes(b"abc")
+        >>> stamp = stamp_of_files([path])
+        >>> [*altered(stamp)]
+        []
+        >>> _ = path.write_bytes(b"abcd")
+        >>> [Path(name).name for name in altered({"view": "cut", "of": [stamp]})]
+        ['w.pt']
+    """
+    for name, value in stamp.items():
+        if name == "of":
+            for below in value:
+                yield from altered(below)
+        elif isinstance(value, dict):
+            yield from altered(value)
+        elif os.path.isabs(name):
+            try:
+                state = os.stat(name)
+            except OSError:
+                yield name
+                continue
+            if [state.st_size, state.st_mtime_ns] != value[:2]:
+                yield name
 
 
 def stamp_of_view(view: str, weights: Sequence[Weights], **how: Any) -> Stamp | None:

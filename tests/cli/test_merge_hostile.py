@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -41,18 +42,19 @@ def everything() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in found}
 
 
-def refused(dale, words: str, out: str = "out", lines: int = 1) -> None:
+def refused(dale, words: str, out: str = "out", *, partial: bool = False) -> None:
     """Both the plan and the merge say so in one line, and nothing is changed."""
     before = everything()
     for more in (["--plan"], []):
         said = dale("merge", "c.yml", out, *more)
         told = [x for x in said.err.splitlines() if not x.startswith("note: ")]
         assert said.code in {1, 2}, more
-        assert len(told) == lines, told
+        assert len(told) == 1, told
         assert words in told[0]
         assert told[0].startswith("dale: c.yml: ")
         assert everything() == before
-        assert not any(path.name.endswith(PARTIAL) for path in Path().iterdir())
+        left = [path for path in Path().iterdir() if path.name.endswith(PARTIAL)]
+        assert bool(left) == partial
 
 
 def written(header: object, data: bytes = b"") -> Callable[[], None]:
@@ -314,6 +316,33 @@ def test_places_that_cannot_be_written_to(out, make, words, dale):
         pytest.skip("no folder that takes nothing")
     make()
     refused(dale, words, out)
+
+
+def test_the_folder_that_one_is_in(dale, monkeypatch):
+    Path("here").mkdir()
+    monkeypatch.chdir("here")
+    said = dale("merge", "../c.yml", ".")
+    assert said.err.endswith(". is the folder that you are in; name another one\n")
+
+
+def test_a_mounted_disk(dale, monkeypatch):
+    Path("disk").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "disk")
+    refused(dale, "disk is where a disk is mounted; name a folder in it", "disk")
+
+
+def test_room_that_an_unfinished_merge_takes_up_is_counted(dale, monkeypatch):
+    network("a", 1.0, embed_large=torch.ones(500_000))
+    network("b", 3.0, embed_large=torch.ones(500_000))
+    real = shutil.disk_usage(".")
+    with monkeypatch.context() as patch:
+        stop(patch, 3, interrupt)
+        dale("merge", "c.yml", "out")
+    partial = Path(".out.partial/files/model.safetensors")
+    assert partial.stat().st_blocks * 512 > 1_900_000
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real._replace(free=500_000))
+    refused(dale, "new: 2,000,", "new", partial=True)
+    assert dale("merge", "c.yml", "out").code == 0
 
 
 def test_something_else_where_the_work_would_be_done(dale):

@@ -65,10 +65,10 @@ def _folder(out: Path) -> str | None:
         return None
     if not out.is_dir() or any(out.iterdir()):
         return f"{out} must be a new or an empty folder"
-    if out.is_mount():
-        return f"{out} is where a disk is mounted; name a folder in it"
     if out.samefile(Path()):
         return f"{out} is the folder that you are in; name another one"
+    if os.path.ismount(out):
+        return f"{out} is where a disk is mounted; name a folder in it"
     return None
 
 

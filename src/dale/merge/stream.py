@@ -134,14 +134,14 @@ def write_jobs(
         raise InputError(f"shard_bytes must be 1 or more, got {shard_bytes}")
     if single and files:
         raise InputError(f"{out} is one file; a folder is needed for {[*files]}")
-    if (line := place_problem(out, single=single)) is not None:
-        raise InputError(line)
+    _check_place(out, single)
     more = {name: _content(content) for name, content in (files or {}).items()}
     hashes = {name: sha256(content).hexdigest() for name, content in more.items()}
     limit = sys.maxsize if single else shard_bytes
     plan = plan_digest(jobs, seed, limit, words, hashes)
     try:
         with unfinished(out, plan) as (folder, journal):
+            _check_place(out, single)  # another process may have made it meanwhile
             shards = cut(jobs, limit, folder, words)
             if tell is not None and journal.stale:
                 tell(f"{out}: an unfinished merge of something else was thrown away")
@@ -166,6 +166,11 @@ def write_jobs(
         if plan is None or not unfinished_at(out).exists():
             kept = ""
         raise DiskError(f"could not write {out}: {reason}{kept}") from error
+
+
+def _check_place(out: Path, single: bool) -> None:
+    if (line := place_problem(out, single=single)) is not None:
+        raise InputError(line)
 
 
 def _unaltered(jobs: Sequence[Job]) -> None:

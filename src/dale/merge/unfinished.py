@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dale.errors import InputError
+from dale.errors import DiskError, InputError
 from dale.files import sweep
 from dale.merge.place import unfinished_at
 from dale.store.lock import writing
@@ -82,8 +82,7 @@ def unfinished(out: Path, plan: str | None) -> Iterator[tuple[Path, Journal]]:
         OSError: Likewise.
     """
     home = unfinished_at(out)
-    home.mkdir(parents=True, exist_ok=True)
-    with writing(home):
+    with _held(home):
         over = False
         try:
             journal = Journal(home / _JOURNAL, plan)
@@ -100,6 +99,21 @@ def unfinished(out: Path, plan: str | None) -> Iterator[tuple[Path, Journal]]:
         finally:
             if over or plan is None:
                 shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _held(home: Path) -> Iterator[None]:
+    """A folder, made and locked; one that ends may take it away in between."""
+    with ExitStack() as stack:
+        while True:
+            home.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(writing(home))
+                break
+            except DiskError:
+                if home.exists():
+                    raise
+        yield
 
 
 def _sealed(line: dict[str, Any]) -> str:

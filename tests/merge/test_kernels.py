@@ -124,6 +124,7 @@ ONE = {"w": torch.ones(3)}
         ("linear", {"weight": (1, -2, 1)}, "must not sum to 0"),
         ("task_arithmetic", {"weight": 0, "normalize": True}, "must not sum to 0"),
         ("dare_linear", {"density": float("nan")}, "density must be finite"),
+        ("task_arithmetic", {"lambda": float("nan")}, "^lambda must be finite"),
         ("breadcrumbs", {"gamma": 2}, r"gamma must be in \[0, 1\]"),
         ("della", {"density": 0.9}, r"density ± epsilon must be in \[0, 1\], got 0.9"),
         ("ties", {"rescale": "l2"}, "rescale must be one of none, l1, got 'l2'"),

@@ -1,5 +1,7 @@
 """What is streamed to files is what is merged in memory, bit for bit."""
 
+import errno
+import os
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -137,10 +139,23 @@ def test_what_is_there_is_kept_or_replaced_whole(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == ["a.safetensors", "empty"]
 
 
-def test_a_disk_that_refuses(tmp_path: Path) -> None:
+def test_a_place_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DiskError, match="could not write"):
-        stream([{"w": torch.ones(1)}], tmp_path / "file" / "out")
+    for name in ("out", "out.safetensors"):
+        with pytest.raises(InputError, match=r"file is not a folder$"):
+            stream([{"w": torch.ones(1)}], tmp_path / "file" / name)
+    (tmp_path / "one.safetensors").mkdir()
+    with pytest.raises(InputError, match="is a folder; a file was expected"):
+        stream([{"w": torch.ones(1)}], tmp_path / "one.safetensors")
+
+
+def test_a_disk_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object, **more: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DiskError, match=r"could not write .*: Read-only file system$"):
+        stream([{"w": torch.ones(1)}], tmp_path / "out")
 
 
 def test_methods_that_do_not_stream(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def _check_settings(method: str, row: Method, settings: dict[str, Any]) -> None:
                 f"{method} has no setting {name!r}: {nearest(name, known)}"
             )
         if isinstance(settings[name], float) and math.isnan(settings[name]):
-            raise InputError(f"{name} must be a number, got nan")
+            raise InputError(f"{name.rstrip('_')} must be finite, got nan")
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in settings:
             raise InputError(f"{method} needs the setting {name!r}")

@@ -13,7 +13,8 @@ from its start to its end, with the inputs in the page cache.
 Memory is the peak of anonymous and shared memory of the process and its children, as
 ``/proc/PID/status`` has it every few milliseconds. Both tools map the input files;
 those pages belong to the cache of the operating system, which takes them back when it
-likes, and are not counted.
+likes, and are not counted. dale also merges models of a quarter of the depth, to see
+whether memory grows with the number of tensors.
 """
 
 import argparse
@@ -83,7 +84,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--layers", type=int, default=24, help="depth of the model")
     add("--methods", nargs="*", default=[*METHODS], choices=METHODS)
     add("--folder", type=Path, help="where the models lie; made there if missing")
-    add("--quick", action="store_true", help="two layers, one run, nothing written")
+    add("--quick", action="store_true", help="four layers, one run, nothing written")
     return parser.parse_args(arguments)
 
 
@@ -162,6 +163,21 @@ def measure(given: argparse.Namespace, models: Path, scratch: Path) -> dict:
     return found
 
 
+def shallow(given: argparse.Namespace, scratch: Path) -> dict[str, Cost]:
+    """What dale takes for models of a quarter of the depth."""
+    models = scratch / "shallow"
+    make(models, given.layers // 4)
+    found = {}
+    for method in given.methods:
+        configuration_file = scratch / f"{method}-shallow.yml"
+        configuration_file.write_text(configuration(method, models))
+        out = scratch / "dale"
+        command = [sys.executable, "-m", "dale", "merge", configuration_file, out]
+        found[method] = cost(command)
+        shutil.rmtree(out)
+    return found
+
+
 def line(method: str, tool: str, ours: Sequence[Cost], theirs: Sequence[Cost]) -> str:
     """One row of the table: a tool beside dale."""
     pairs = [*zip(theirs, ours, strict=True)]
@@ -199,7 +215,9 @@ def verdicts(found: Mapping[str, Mapping[str, Sequence[Cost]]]) -> Iterator[str]
 
 
 def markdown(
-    found: Mapping[str, Mapping[str, Sequence[Cost]]], given: argparse.Namespace
+    found: Mapping[str, Mapping[str, Sequence[Cost]]],
+    quarter: Mapping[str, Cost],
+    given: argparse.Namespace,
 ) -> str:
     """The page."""
     import torch
@@ -209,6 +227,12 @@ def markdown(
         line(method, tool, costs["dale"], costs[tool])
         for method, costs in found.items()
         for tool in costs
+    ]
+    depths = [
+        f"| {method} | {cost.bytes / 1e6:.0f} | {whole / 1e6:.0f} | "
+        f"{whole / cost.bytes:.2f} |"
+        for method, cost in quarter.items()
+        for whole in [median(c.bytes for c in found[method]["dale"])]
     ]
     load = os.getloadavg()[2]
     return "\n".join(
@@ -231,6 +255,13 @@ def markdown(
             "",
             *verdicts(found),
             "",
+            f"Memory of dale by depth, MB: {given.layers // 4} layers, and "
+            f"{given.layers}.",
+            "",
+            f"| Method | {given.layers // 4} layers | {given.layers} | Times |",
+            "| --- | --- | --- | --- |",
+            *depths,
+            "",
         ]
     )
 
@@ -239,13 +270,14 @@ def main() -> None:
     """Measure, and write the page."""
     given = parse()
     if given.quick:
-        given.layers, given.runs = 2, 1
+        given.layers, given.runs = 4, 1
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         models = (given.folder or scratch / "models").resolve()
         make(models, given.layers)
         found = measure(given, models, scratch)
-    page = markdown(found, given)
+        quarter = shallow(given, scratch)
+    page = markdown(found, quarter, given)
     print(page)
     if not given.quick and given.layers == 24:
         RESULTS.write_text(page, encoding="utf-8")

@@ -122,7 +122,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def work(folder: Path, recipe: str) -> None:
-    """Train a run, or go on with it, and note the seconds that it took."""
+    """Train a run, or go on with it, and note the processor seconds that it took."""
     train_timed(start(recipe, folder, "benchmarks/semi_supervised.py"))
 
 

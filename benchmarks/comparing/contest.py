@@ -77,7 +77,7 @@ class Contest:
 
 
 def work(folder: Path, recipe: str) -> None:
-    """Train a run, or go on with it, and note the seconds that it took."""
+    """Train a run, or go on with it, and note the processor seconds that it took."""
     bench = start(recipe, folder, "benchmarks/strategies.py")
     if not train_timed(bench):
         return

@@ -45,8 +45,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         "",
         "*Equivalent*: the number of independent full runs with the same calibrated "
         "likelihood, of the same seed; > "
-        f"{facts['members']} where all of them have less. *Seconds* are for training, "
-        "validation included, on the busy machine of the run. *Disk*: the members.",
+        f"{facts['members']} where all of them have less. *Seconds* are those "
+        "of one processor, for training with validation. *Disk*: the members.",
         "",
         *table(
             HEAD, [_row([s[place] for s in seeds]) for place in range(len(seeds[0]))]

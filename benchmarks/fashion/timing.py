@@ -1,4 +1,4 @@
-"""Trains a run once, and notes in it how long that took."""
+"""Trains a run once, and notes in it how much of a processor that took."""
 
 import time
 
@@ -23,16 +23,20 @@ def train_timed(bench: Workbench) -> bool:
     if noted is not None and noted["whole"]:
         return False
     _note(bench, None, whole=False)
-    begun = time.perf_counter()
+    begun = time.process_time()
     bench.train()
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     # a run that was stopped in between was not timed as a whole
     _note(bench, seconds if noted is None else None, whole=True)
     return True
 
 
 def seconds_of(bench: Workbench) -> float | None:
-    """What its training took; None where it was stopped in between."""
+    """Of one processor, for its training; None where it was stopped in between.
+
+    Other processes of the machine do not count, so two runs can be compared that were
+    trained beside others.
+    """
     return bench.run.read_result(_NAME)["seconds"]
 
 

@@ -55,12 +55,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         os.chmod(temporary, _MODE)
         os.replace(temporary, path)
         temporary = None
         outcome = "the new content is there, but a power cut may still undo it"
-        _flush(path.parent)
+        flush(path.parent)
     except Exception as error:
         reason = _refusal(error)
         if reason is None:
@@ -108,10 +108,15 @@ def write_together(texts: Mapping[Path, str]) -> None:
             temporary = stack.enter_context(replacing(path))
             temporary.write_text(text, encoding="utf-8")
             # a full disk may be noticed only now, and must be before the renames
-            _flush(temporary)
+            flush(temporary)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Raises:
+        OSError: The disk refused it.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

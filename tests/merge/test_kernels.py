@@ -41,18 +41,24 @@ def arrays(weights: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.double().numpy() for name, tensor in weights.items()}
 
 
-def uniform(method: str, shape: tuple[int, ...], generator: torch.Generator) -> Any:
+def uniform(
+    method: str, shape: tuple[int, ...], generator: torch.Generator, chance: float
+) -> Any:
     """Numbers in [0, 1): an element is kept where its number is below its chance."""
     if not method.startswith("dare"):
         return torch.rand(shape, generator=generator).numpy()
     count = int(np.prod(shape))
     words = [
         torch.empty(1, dtype=torch.int64).random_(-(2**63), None, generator=generator)
-        for _ in range(-(-count // 4))
+        for _ in range(-(-count // 8))
     ]
-    digits = [int(word) >> 16 * i & 0xFFFF for word in words for i in range(4)]
-    draws = [((digit + 0x8000) & 0xFFFF) / 0x10000 for digit in digits[:count]]
-    return np.array(draws).reshape(shape)
+    digits = [int(word) >> 8 * i & 0xFF for word in words for i in range(8)]
+    draws = [float(digit + 0x80 & 0xFF) for digit in digits[:count]]
+    for place, draw in enumerate(draws):
+        if draw == int(256 * chance) < 256 * chance:
+            rest = torch.rand(1, generator=generator, dtype=torch.float64)
+            draws[place] += float(rest)
+    return np.array(draws).reshape(shape) / 256
 
 
 def expected(
@@ -68,7 +74,10 @@ def expected(
         if not row.deterministic:
             seeds = [key(0, method, name, k) for k in range(len(models))]
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-            arguments.append([uniform(method, shape, g) for g in generators])
+            given = settings.get("density", 1.0)
+            chances = np.broadcast_to(given, len(models))
+            pairs = zip(generators, chances, strict=True)
+            arguments.append([uniform(method, shape, *pair) for pair in pairs])
         found[name] = twin([model[name] for model in models], *arguments, **settings)
     return found
 

@@ -139,7 +139,7 @@ def test_what_is_there_is_kept_or_replaced_whole(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DiskError, match="could not write"):
+    with pytest.raises(InputError, match="file is not a folder"):
         stream([{"w": torch.ones(1)}], tmp_path / "file" / "out")
 
 

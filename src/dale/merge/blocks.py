@@ -1,6 +1,6 @@
 """Kernels that make a tensor piece by piece, in memory bounded by one piece.
 
-A piece is a block of 65,536 elements in row-major order: float32 temporaries of such a
+A piece is a block of 131,072 elements in row-major order: float32 temporaries of such a
 size stay in the cache of a processor. An elementwise kernel does not notice how it is
 cut. A piecewise one looks at whole tensors first, block by block, for a threshold, a
 sum or an angle, and is elementwise from then on. Shape suffix: K, models.
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 Kernel = Callable[..., Tensor]
 """``kernel(tensors_K[, base][, …], **settings)``."""
 Pieces = Callable[..., Iterator[Tensor]]

@@ -52,7 +52,7 @@ def dare_linear(
         >>> import torch
         >>> x_K, generators = [torch.ones(8)], [torch.Generator().manual_seed(0)]
         >>> dare_linear(x_K, torch.zeros(8), generators, density=0.5)
-        tensor([1.1429, 1.1429, 0.0000, 1.1429, 1.1429, 1.1429, 1.1429, 1.1429])
+        tensor([0.0000, 1.6000, 1.6000, 1.6000, 1.6000, 0.0000, 0.0000, 1.6000])
 
     References:
         Yu et al. (2024), Language models are super Mario, arXiv 2311.03099. There the

@@ -4,6 +4,7 @@ Shape suffix: K, models.
 """
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,6 +198,8 @@ def _check_settings(method: str, row: Method, settings: dict[str, Any]) -> None:
             raise InputError(
                 f"{method} has no setting {name!r}: {nearest(name, known)}"
             )
+        if isinstance(settings[name], float) and math.isnan(settings[name]):
+            raise InputError(f"{name} must be a number, got nan")
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in settings:
             raise InputError(f"{method} needs the setting {name!r}")

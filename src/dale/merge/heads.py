@@ -12,6 +12,7 @@ from dale.errors import WeightsError
 from dale.merge.tokens.rows import layout_in, vocabulary_names
 from dale.weights import Layout, Weights
 from dale.weights.match import ties_of
+from dale.weights.stamp import Stamp, stamp_of_view
 
 _HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 _KEY = "tie_word_embeddings"
@@ -139,6 +140,11 @@ class Headless(Mapping[str, Tensor]):
         return len(self._own) - 1
 
     @cached_property
+    def stamp(self) -> Stamp | None:
+        """What it is recognised by later, if the model is in files."""
+        return stamp_of_view("headless", [self._own], head=self._head)
+
+    @cached_property
     def layout(self) -> Layout:
         """Shapes, types, roles and ties; no tensor in a file is read."""
         below = layout_in(self._own)
@@ -174,6 +180,12 @@ class TwiceNamed(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._own) + 1
+
+    @cached_property
+    def stamp(self) -> Stamp | None:
+        """What it is recognised by later, if the model is in files."""
+        names = [self._table, self._head]
+        return stamp_of_view("twice named", [self._own], names=names)
 
     @cached_property
     def layout(self) -> Layout:

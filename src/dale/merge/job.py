@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from dale.merge.table import METHODS
 from dale.weights import Entry, Weights, entry_of
 from dale.weights.match import is_inexact, listing
 
+_KEPT = 8 << 20
 _READING = Lock()
 """Models may not know how to be read by several threads at a time."""
 Item = TypeVar("Item")
@@ -272,6 +273,7 @@ def side_by_side(
     """
     before = torch.get_num_threads()
     count = threads or before
+    _settle()
     with ThreadPoolExecutor(count) as pool:
         pending: deque[Future[Result]] = deque()
         try:
@@ -289,3 +291,15 @@ def side_by_side(
             torch.set_num_threads(before)
             for future in pending:
                 future.cancel()
+
+
+@cache
+def _settle() -> None:
+    """Let the C library keep the memory that pieces leave behind.
+
+    glibc gives what is freed at the end of its memory back to the system, and every
+    page that comes again costs a fault: three times the arithmetic. How much it keeps,
+    it learns from the largest block that was ever freed. The pages of this one are
+    never touched, so it takes no memory. Other C libraries take no notice.
+    """
+    torch.empty(_KEPT, dtype=torch.uint8)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 _DIGIT = 16
+_HELD = 1 << 21
+"""The most numbers of an interval that are held."""
 _BINS = 1 << _DIGIT
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 _INFINITE = {torch.float32: 0x7F80, torch.float64: 0x7FF0}
@@ -59,9 +61,24 @@ def kth_largest(
 
 
 def ranked(
-    parts: Callable[[], Iterable[Tensor]], k: int, dtype: torch.dtype = torch.float32
+    parts: Callable[[], Iterable[Tensor]],
+    k: int,
+    dtype: torch.dtype = torch.float32,
+    between: tuple[float, float] | None = None,
 ) -> Rank:
-    """As `kth_largest`, with what else the histograms say."""
+    """As `kth_largest`, with what else is learned on the way.
+
+    Args:
+        parts: As there.
+        k: As there.
+        dtype: As there.
+        between: Where the number probably is, see `bracket`: one walk is enough if it
+            is there and not too many others are, and only the time depends on it.
+    """
+    if between is not None:
+        found = _between(parts(), k, dtype, *between)
+        if found is not None:
+            return found
     pattern, taken, finite = 0, k, True
     counts = torch.zeros(_BINS, dtype=torch.int64)
     for shift in range(dtype.itemsize * 8 - _DIGIT, -1, -_DIGIT):
@@ -76,6 +93,78 @@ def ranked(
         pattern = pattern << _DIGIT | digit
     value = torch.tensor(pattern, dtype=_BITS[dtype]).view(dtype).item()
     return Rank(value, taken, int(counts[pattern & (_BINS - 1)]), finite)
+
+
+def bracket(sample: Tensor, share: float) -> tuple[float, float]:
+    """Between which numbers the one probably is that a share of all numbers reaches.
+
+    Five standard deviations of the rank in a random sample to either side::
+
+        r = m p ± 5 √(m p (1 − p)) ± 1        m numbers, share p
+
+    Args:
+        sample: m of the numbers, a vector without negative values.
+        share: In ``[0, 1]``.
+
+    Returns:
+        The smaller and the larger one; 0 and infinity beyond the ends of the sample.
+
+    Example:
+        >>> bracket(torch.arange(1000.0), 0.5)
+        (419.0, 581.0)
+        >>> bracket(torch.arange(10.0), 0.5)
+        (0.0, inf)
+    """
+    values, count = sample.numpy(), len(sample)
+    middle = count * (1 - share)
+    around = 5 * math.sqrt(count * share * (1 - share)) + 1
+    low, high = math.floor(middle - around), math.ceil(middle + around)
+    inside = [place for place in (low, high) if 0 <= place < count]
+    ordered = np.partition(values, inside) if inside else values
+    return (
+        float(ordered[low]) if low >= 0 else 0.0,
+        float(ordered[high]) if high < count else math.inf,
+    )
+
+
+def _between(
+    parts: Iterable[Tensor], k: int, dtype: torch.dtype, low: float, high: float
+) -> Rank | None:
+    """The k-th largest, from the numbers of an interval and how many lie above it."""
+    least, most = torch.tensor([low, high], dtype=dtype).view(_BITS[dtype]).tolist()
+    # small arrays that stay would break up the memory that parts leave behind
+    held = np.empty(_HELD, f"i{dtype.itemsize}")
+    above, inside, finite = 0, 0, True
+    for part in parts:
+        if part.device.type != "cpu":
+            return None
+        bits = part.reshape(-1).view(_BITS[dtype]).numpy()
+        if not len(bits):
+            continue
+        above += np.count_nonzero(bits > most)
+        finite = finite and int(bits.max()) >> (dtype.itemsize * 8 - _DIGIT) < (
+            _INFINITE[dtype]
+        )
+        if least == most:
+            inside += np.count_nonzero(bits == least)
+            continue
+        # what is below the interval becomes large without a sign
+        size = (bits - least).view(f"u{dtype.itemsize}")
+        found = bits[np.flatnonzero(size <= most - least)]
+        if inside + len(found) > _HELD:
+            return None
+        held[inside : inside + len(found)] = found
+        inside += len(found)
+    taken = k - above
+    if not 0 < taken <= inside:
+        return None
+    if least < most:
+        values = held[:inside]
+        least = int(np.partition(values, inside - taken)[inside - taken])
+        taken -= np.count_nonzero(values > least)
+        inside = np.count_nonzero(values == least)
+    value = torch.tensor(least, dtype=_BITS[dtype]).view(dtype).item()
+    return Rank(value, int(taken), int(inside), finite)
 
 
 def _histogram(bits: Tensor, pattern: int, shift: int) -> Tensor:
@@ -151,9 +240,12 @@ class Cut:
         """The next part, with 0 in place of what is not kept."""
         if self.rank is None:
             return torch.zeros_like(part)
-        kept = reaching(part, self.rank.value, self.rank.finite)
-        if self.left < math.inf and self.rank.value:
-            equal = _places(part, self.rank.value)
+        value, finite = self.rank.value, self.rank.finite
+        if not self.left and finite and value:
+            return torch.nn.functional.hardshrink(part, value)
+        kept = reaching(part, value, finite)
+        if self.left < math.inf and value:
+            equal = _places(part, value)
             kept[equal[int(self.left) :]] = 0
             self.left = max(0, self.left - len(equal))
         return kept

@@ -8,14 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from dale.merge.blocks import BLOCK, spans
-from dale.merge.select import Cut, largest, ranked
+from dale.merge.blocks import spans
+from dale.merge.select import Cut, bracket, largest, ranked
 from dale.merge.steps import Rescale, total, way
 from dale.weights import wide
 
 Mask = NDArray[np.bool_]
 
 _TINY = 1e-30
+_SAMPLE = 1 << 16
+"""About how many magnitudes a threshold is guessed from."""
 
 
 def preserved(delta: Tensor, kept: Tensor, rescale: Rescale) -> Tensor:
@@ -54,8 +56,11 @@ def trims(
     if density == 1 or not len(tensor):
         return lambda delta: delta
     count = max(1, int(density * len(tensor))) if density else 0
-    dtype = torch.promote_types(wide(tensor).dtype, wide(base).dtype)
-    rank = ranked(lambda: _sizes(tensor, base), count, dtype) if count else None
+    dtype = (wide(tensor[:0]) - wide(base[:0])).dtype
+    rank = None
+    if count:
+        near = bracket(_sample(tensor, base), count / len(tensor))
+        rank = ranked(lambda: _sizes(tensor, base), count, dtype, near)
     if name == "none":
         return Cut(rank)
     cut, before, after = Cut(rank), 0.0, 0.0
@@ -72,9 +77,14 @@ def _walked(tensor: Tensor, base: Tensor, *size: int) -> Iterator[Tensor]:
         yield wide(tensor[place]) - wide(base[place])
 
 
+def _sample(tensor: Tensor, base: Tensor) -> Tensor:
+    """Every so many magnitudes; the step is odd, so that it meets every column."""
+    step = max(1, len(tensor) // _SAMPLE) | 1
+    return (wide(tensor[::step]) - wide(base[::step])).abs_().cpu()
+
+
 def _sizes(tensor: Tensor, base: Tensor) -> Iterator[Tensor]:
-    # larger blocks, as a histogram has as many bins as a small block has elements
-    return (delta.abs_() for delta in _walked(tensor, base, 4 * BLOCK))
+    return (delta.abs_() for delta in _walked(tensor, base))
 
 
 def without_outliers(
@@ -152,28 +162,34 @@ def drops(
     Example:
         >>> x, generator = torch.ones(8), torch.Generator().manual_seed(1)
         >>> drops(x, torch.zeros(8), 0.5, generator, "inverse")(x)
-        tensor([2., 2., 2., 0., 0., 2., 0., 2.])
+        tensor([2., 2., 0., 2., 0., 2., 2., 0.])
     """
     name = way(rescale, "none", "l1", "inverse")
     if chance == 1:
         return lambda delta: delta
-    if name == "none":
-        return lambda delta: _only(delta, drawn(len(delta), chance, generator))
-    if name == "inverse":
-        scale = 1 / max(chance, _TINY)
-        return lambda delta: _only(delta, drawn(len(delta), chance, generator)) * scale
-    masks, before, after = [], 0.0, 0.0
+    if name != "l1":
+        scale = 1.0 if name == "none" else 1 / max(chance, _TINY)
+        return lambda delta: _only(
+            delta, drawn(len(delta), chance, generator), scale, _finite(delta)
+        )
+    # in one array: small ones that stay would break up the memory of pieces
+    kept = np.empty(len(tensor) + 7 >> 3, np.uint8)
+    before, after, start = 0.0, 0.0, 0
     for delta in _walked(tensor, base):
-        mask = drawn(len(delta), chance, generator)
-        masks.append(np.packbits(mask))
-        before += total(delta.abs())
-        after += total(_only(delta, mask).abs_())
-    scale = before / after if after else 1.0
-    kept = iter(masks)
+        mask, size = drawn(len(delta), chance, generator), delta.abs_()
+        packed = np.packbits(mask)
+        kept[start : start + len(packed)] = packed
+        start += len(packed)
+        before += size.sum().item()
+        after += _only(size, mask, 1.0, _finite(size)).sum().item()
+    scale, finite = before / after if after else 1.0, math.isfinite(before)
+    rest = iter(spans(len(tensor)))
 
     def drop(delta: Tensor) -> Tensor:
-        mask = np.unpackbits(next(kept), count=len(delta)).view(bool)
-        return _only(delta, mask) * scale
+        start = next(rest).start >> 3
+        bits = kept[start : start + (len(delta) + 7 >> 3)]
+        mask = np.unpackbits(bits, count=len(delta)).view(bool)
+        return _only(delta, mask, scale, finite)
 
     return drop
 
@@ -181,9 +197,9 @@ def drops(
 def drawn(count: int, chance: float, generator: Generator) -> Mask:
     """Booleans that are true with one chance each.
 
-    Four draws of 16 bits are taken from every 64-bit number of the generator; a draw is
-    held against the first 16 bits of the chance. Where it equals them, about once in
-    65,536 times, a draw from ``[0, 1)`` decides by the rest, so the chance is exact.
+    Eight draws of 8 bits are taken from every 64-bit number of the generator; a draw is
+    held against the first 8 bits of the chance. Where it equals them, about once in 256
+    times, a draw from ``[0, 1)`` decides by the rest, so the chance is exact.
 
     Args:
         count: How many.
@@ -195,27 +211,33 @@ def drawn(count: int, chance: float, generator: Generator) -> Mask:
 
     Example:
         >>> drawn(5, 0.5, torch.Generator().manual_seed(1))
-        array([ True,  True,  True, False, False])
+        array([ True,  True, False,  True, False])
     """
-    words = torch.empty(-(-count // 4), dtype=torch.int64)
+    words = torch.empty(-(-count // 8), dtype=torch.int64)
     words.random_(-(2**63), None, generator=generator)
-    draws = words.numpy().view(np.int16)[:count]
+    draws = words.numpy().view(np.int8)[:count]
     if chance >= 1:
         return np.ones(count, dtype=bool)
-    step = math.floor(chance * 65_536)
-    mask = draws < step - 32_768
-    edge = np.flatnonzero(draws == step - 32_768)
-    if len(edge):
-        rest = torch.rand(len(edge), generator=generator, dtype=torch.float64)
-        mask[edge] = rest.numpy() < chance * 65_536 - step
+    step = math.floor(chance * 256)
+    mask = draws < step - 128
+    if rest := chance * 256 - step:
+        edge = np.flatnonzero(draws == step - 128)
+        draw = torch.rand(len(edge), generator=generator, dtype=torch.float64)
+        mask[edge] = draw.numpy() < rest
     return mask
 
 
-def _only(delta: Tensor, mask: Mask) -> Tensor:
-    """The elements under a mask, and 0 elsewhere."""
-    if delta.device.type == "cpu" and delta.sum().isfinite():
-        return torch.from_numpy(np.multiply(delta.numpy(), mask))
-    return torch.where(torch.from_numpy(mask).to(delta.device), delta, 0)
+def _only(delta: Tensor, mask: Mask, scale: float, finite: bool) -> Tensor:
+    """The elements under a mask times a number, and 0 elsewhere."""
+    if delta.device.type == "cpu" and finite:
+        kept = torch.from_numpy(np.multiply(delta.numpy(), mask))
+    else:
+        kept = torch.where(torch.from_numpy(mask).to(delta.device), delta, 0)
+    return kept if scale == 1 else kept.mul_(scale)
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(tensor.sum().isfinite())
 
 
 def chances(delta: Tensor, density: float, epsilon: float) -> Tensor:

@@ -144,8 +144,6 @@ def elected(
         γ = sign(Σ w_k δ_k), with sign(0) = +        A = {k : sign(w_k δ_k) = γ}
         Σ_{k ∈ A} w_k δ_k,  divided by  Σ_{k ∈ A} w_k  if asked
 
-    Positive and negative parts are summed side by side, so one walk is enough.
-
     Args:
         deltas_K: Task vectors.
         weights_K: One for each.
@@ -160,31 +158,26 @@ def elected(
         >>> elected(parts, (1, 1), normalize=True)
         tensor([ 2., -4.])
     """
-    up = down = votes = ups = downs = torch.zeros(())
+    parts_K = []
+    votes: Tensor | None = None
     for delta, weight in zip(deltas_K, weights_K, strict=True):
-        part = delta * weight
-        up, down = part.clamp(min=0).add_(up), part.clamp(max=0).add_(down)
-        votes = votes + delta if plain_vote else votes
+        parts_K.append(delta if weight == 1 else delta * weight)
+        vote = delta if plain_vote else parts_K[-1]
+        votes = vote.clone() if votes is None else votes.add_(vote)
+    assert votes is not None
+    # products with 1 and −1 are exact, and much faster than a choice
+    sign = _as_number(torch.ge, votes).mul_(2).sub_(1)
+    change = agreeing = torch.zeros(())
+    for part, weight in zip(parts_K, weights_K, strict=True):
+        share = (part * sign).clamp_(min=0)
+        change = share + change
         if normalize:
-            sign = part.sign_()
-            ups = sign.clamp(min=0).mul_(weight).add_(ups)
-            downs = sign.clamp_(max=0).mul_(-weight).add_(downs)
-    votes = votes if plain_vote else up + down
-    change = _either(votes, up, down)
+            agreeing = share.sign_().mul_(weight).add_(agreeing)
+    change = change.mul_(sign)
     if not normalize:
         return change
-    agreeing = _either(votes, ups, downs)
     # where none agrees the change is 0
-    return change / agreeing.add_(_as_number(torch.eq, agreeing))
-
-
-def _either(votes: Tensor, up: Tensor, down: Tensor) -> Tensor:
-    """``up`` where the votes are not negative, ``down`` elsewhere."""
-    if not votes.sum().isfinite():
-        return torch.where(votes >= 0, up, down)
-    # a product with 0 or 1 is exact, and much faster than a choice
-    chosen = _as_number(torch.ge, votes)
-    return (up * chosen).add_(chosen.neg_().add_(1).mul_(down))
+    return change.div_(agreeing.add_(_as_number(torch.eq, agreeing)))
 
 
 def _as_number(compare: Callable[..., Tensor], tensor: Tensor) -> Tensor:

@@ -12,16 +12,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dale.errors import DiskError, InputError
+from dale.errors import DiskError, InputError, WeightsError
+from dale.files import flush
 from dale.merge.engine import Model, planned
+from dale.merge.flushing import Flusher, put
 from dale.merge.job import Job, runner, side_by_side
-from dale.merge.manifest import KIND, MANIFEST, manifest, plan_digest
+from dale.merge.manifest import KIND, MANIFEST, inputs, manifest, plan_digest
 from dale.merge.moments import label_of
+from dale.merge.place import place_problem, unfinished_at
 from dale.merge.shards import Shard, cut, index
 from dale.merge.unfinished import Journal, unfinished
 from dale.store import sealed
 from dale.weights.digest import digest_rows
 from dale.weights.lazy import INDEX
+from dale.weights.match import listing
+from dale.weights.stamp import altered
 
 SHARD = 5_000_000_000
 """The most bytes of tensors in one file of a folder, unless told otherwise."""
@@ -119,7 +124,7 @@ def write_jobs(
 
     Raises:
         InputError: A folder that is not empty, or more files beside a single file.
-        WeightsError: Kinds differ, or a file cannot be read.
+        WeightsError: Kinds differ, or a file cannot be read or changed meanwhile.
         LockedError: Another process makes the same.
         DiskError: The disk refused a write.
     """
@@ -129,38 +134,50 @@ def write_jobs(
         raise InputError(f"shard_bytes must be 1 or more, got {shard_bytes}")
     if single and files:
         raise InputError(f"{out} is one file; a folder is needed for {[*files]}")
-    if not single and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} must be a new or an empty folder")
+    _check_place(out, single)
     more = {name: _content(content) for name, content in (files or {}).items()}
     hashes = {name: sha256(content).hexdigest() for name, content in more.items()}
     limit = sys.maxsize if single else shard_bytes
     plan = plan_digest(jobs, seed, limit, words, hashes)
     try:
         with unfinished(out, plan) as (folder, journal):
+            _check_place(out, single)  # another process may have made it meanwhile
             shards = cut(jobs, limit, folder, words)
             if tell is not None and journal.stale:
                 tell(f"{out}: an unfinished merge of something else was thrown away")
             rows = _fill(shards, jobs, seed, journal, watch, tell, threads)
+            _unaltered(jobs)
             if single:
                 os.replace(shards[0].path, out)
+                flush(out.parent)
                 return [out]
-            for name, content in more.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
-            if len(shards) > 1:
-                (folder / INDEX).write_text(index(shards), encoding="utf-8")
+            listed = {INDEX: index(shards).encode()} if len(shards) > 1 else {}
+            put(folder, more | listed)
             whole = manifest(jobs, seed, journal.known, hashes, digest_rows(rows))
             sealed.write(folder / MANIFEST, KIND, whole)
             if out.exists():
                 out.rmdir()
             os.replace(folder, out)
+            flush(out.parent)
             return [out / shard.path.name for shard in shards]
     except OSError as error:
         reason = error.strerror or str(error)
-        kept = (
-            "" if plan is None else "; what is done is kept, and the same call goes on"
-        )
+        kept = "; what is done is kept, and the same call goes on"
+        if plan is None or not unfinished_at(out).exists():
+            kept = ""
         raise DiskError(f"could not write {out}: {reason}{kept}") from error
+
+
+def _check_place(out: Path, single: bool) -> None:
+    if (line := place_problem(out, single=single)) is not None:
+        raise InputError(line)
+
+
+def _unaltered(jobs: Sequence[Job]) -> None:
+    """Refuse to give a name to what was read from files that changed meanwhile."""
+    stamps = [stamp for stamp in inputs(jobs).values() if stamp is not None]
+    if found := sorted({path for stamp in stamps for path in altered(stamp)}):
+        raise WeightsError(f"changed while it was merged: {listing(found)}")
 
 
 def _content(content: bytes | Path) -> bytes:
@@ -181,6 +198,7 @@ def _fill(
         handles = {shard: shard.open() for shard in shards}
         for handle in handles.values():
             stack.callback(os.close, handle)
+        flusher = stack.enter_context(Flusher())
         _recheck(handles, journal, tell)
         home = {job.name: shard for shard in shards for job in shard.jobs}
         done = sum(job.nbytes for job in jobs if job.name in journal.known)
@@ -192,6 +210,7 @@ def _fill(
             assert run is not None
             shard = home[job.name]
             journal.note(job.name, shard.put(handles[shard], job, run(job)))
+            flusher.wrote(handles[shard], job.nbytes)
             return job.nbytes
 
         for size in side_by_side(write, left, threads):
@@ -200,6 +219,7 @@ def _fill(
                 watch(done, whole)
         for shard, handle in handles.items():
             rows += shard.close(handle, journal.known)
+            flusher.finish(handle)
         return rows
 
 

@@ -9,13 +9,15 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dale.files import PARTIAL, sweep
+from dale.errors import DiskError, InputError
+from dale.files import sweep
+from dale.merge.place import unfinished_at
 from dale.store.lock import writing
 
 FILES = "files"
@@ -32,7 +34,8 @@ class Journal:
 
     Attributes:
         known: Hash of every tensor that was whole when an earlier process ended.
-        stale: Whether there was a journal of something else.
+        mine: Whether there was a journal of the same.
+        stale: Whether there was one of something else.
     """
 
     def __init__(self, path: Path, plan: str | None) -> None:
@@ -40,7 +43,7 @@ class Journal:
         lines = _lines(path)
         mine = plan is not None and bool(lines) and lines[0] == {"plan": plan}
         self.known = {x["name"]: x["sha256"] for x in lines[1:]} if mine else {}
-        self.stale = path.exists() and not mine
+        self.mine, self.stale = mine, path.exists() and not mine
         self._plan = plan
 
     def begin(self) -> None:
@@ -63,7 +66,7 @@ def unfinished(out: Path, plan: str | None) -> Iterator[tuple[Path, Journal]]:
     """The folder of a result in the making.
 
     It is gone when the block has ended well. If the block raises it is kept, unless
-    what is being made cannot be known again.
+    what is being made cannot be known again or cannot be made.
 
     Args:
         out: The final name.
@@ -73,26 +76,44 @@ def unfinished(out: Path, plan: str | None) -> Iterator[tuple[Path, Journal]]:
         The folder for the files, and the journal.
 
     Raises:
+        InputError: From the block; the folder is gone then.
         LockedError: Another process makes the same.
         DiskError: The folder cannot be made.
         OSError: Likewise.
     """
-    home = out.parent / f".{out.name}{PARTIAL}"
-    home.mkdir(parents=True, exist_ok=True)
-    with writing(home):
-        whole = False
+    home = unfinished_at(out)
+    with _held(home):
+        over = False
         try:
             journal = Journal(home / _JOURNAL, plan)
-            if journal.stale:
+            if not journal.mine:
                 shutil.rmtree(home / FILES, ignore_errors=True)
             (home / FILES).mkdir(exist_ok=True)
             sweep(home / FILES)
             journal.begin()
             yield home / FILES, journal
-            whole = True
+            over = True
+        except InputError:
+            over = True
+            raise
         finally:
-            if whole or plan is None:
+            if over or plan is None:
                 shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _held(home: Path) -> Iterator[None]:
+    """A folder, made and locked; one that ends may take it away in between."""
+    with ExitStack() as stack:
+        while True:
+            home.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(writing(home))
+                break
+            except DiskError:
+                if home.exists():
+                    raise
+        yield
 
 
 def _sealed(line: dict[str, Any]) -> str:

@@ -30,15 +30,28 @@ def writing(folder: Path) -> Iterator[None]:
         LockedError: Another process holds the run; its number is named.
         DiskError: The lock file cannot be made.
     """
-    path = folder / ".lock"
+    handle = _taken(folder)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise DiskError(f"could not write {path}: {error.strerror}") from error
-    try:
-        _acquire(handle, folder)
         yield
     finally:
+        os.close(handle)
+
+
+def _taken(folder: Path) -> int:
+    """The lock file, open and locked, which nobody has removed meanwhile."""
+    path = folder / ".lock"
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise DiskError(f"could not write {path}: {error.strerror}") from error
+        try:
+            _acquire(handle, folder)
+        except BaseException:
+            os.close(handle)
+            raise
+        if os.fstat(handle).st_nlink:
+            return handle
         os.close(handle)
 
 

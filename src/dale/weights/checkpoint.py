@@ -35,6 +35,8 @@ _AVERAGED = (
 _INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _OUTER = "module."
 _COUNT = "n_averaged"
+_REFUSED = ("Unsupported", "unsupported GLOBAL", "not an allowed global")
+"""What PyTorch says of objects that would run code."""
 _ZIP = b"PK\x03\x04"
 
 
@@ -93,8 +95,8 @@ def read_pickled(path: Path, mapped: bool = False) -> object:
         zipped = mapped and _begins(path, _ZIP)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n", 1)[0]
-        refused = "Unsupported" in str(error) or "not an allowed global" in str(error)
+        reason = _first(error)
+        refused = any(words in str(error) for words in _REFUSED)
         if refused:
             raise WeightsError(
                 f"{path}: holds more than tensors, which dale never unpickles; save "
@@ -104,7 +106,7 @@ def read_pickled(path: Path, mapped: bool = False) -> object:
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make the reader fail in any way at all
-        reason = str(error).split("\n", 1)[0]
+        reason = _first(error)
         raise CorruptError(f"{path}: not a whole PyTorch file: {reason}") from error
 
 
@@ -129,6 +131,11 @@ def chosen(
     if odd:
         raise WeightsError(f"{path}: entries that are not tensors: {listing(odd)}")
     return found
+
+
+def _first(error: Exception) -> str:
+    """The first sentence: what follows is advice on unpickling."""
+    return str(error).split("\n", 1)[0].split(". ", 1)[0]
 
 
 def _begins(path: Path, mark: bytes) -> bool:

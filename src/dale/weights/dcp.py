@@ -15,6 +15,7 @@ from dale.errors import CorruptError, WeightsError
 from dale.weights.checkpoint import chosen, plain
 from dale.weights.layout import Entry, Layout, role_of
 from dale.weights.match import listing
+from dale.weights.stamp import Stamp, stamp_of_files
 
 METADATA = ".metadata"
 _ROOM = "torch.distributed."
@@ -63,6 +64,7 @@ class DistributedWeights(Mapping[str, Tensor]):
         )
         parts = (part for stored in self._stored.values() for part in stored.parts)
         files = sorted({part.file for part in parts})
+        self._files, self._key = [METADATA, *files], key
         absent = [name for name in files if not (self.path / name).is_file()]
         if absent:
             raise CorruptError(f"{self.path}: files missing: {listing(absent)}")
@@ -88,6 +90,11 @@ class DistributedWeights(Mapping[str, Tensor]):
                 for name, stored in self._stored.items()
             }
         )
+
+    @cached_property
+    def stamp(self) -> Stamp:
+        """What it is recognised by later; see `dale.weights.stamp`."""
+        return stamp_of_files((self.path / n for n in self._files), key=self._key)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +15,7 @@ from dale.weights.container import DTYPES, Sealed, unseal
 from dale.weights.digest import digest_rows, row_of
 from dale.weights.layout import Entry, Layout, Role, role_of
 from dale.weights.match import Weights, listing
+from dale.weights.stamp import Stamp, stamp_of_files
 
 INDEX = "model.safetensors.index.json"
 
@@ -119,20 +119,9 @@ class LazyWeights(Mapping[str, Tensor]):
         return Layout(entries)
 
     @cached_property
-    def stamp(self) -> dict[str, list[int | str]]:
-        """Of each file its size, its time of change and a digest of its header.
-
-        Equal stamps are taken for equal content; the tensors are not read.
-        """
-        found: dict[str, list[int | str]] = {}
-        for shard in self._shards:
-            state = shard.path.stat()
-            with shard.path.open("rb") as file:
-                size = int.from_bytes(file.read(8), "little")
-                hashed = sha256(file.read(size)).hexdigest()
-            path = str(shard.path.resolve())
-            found[path] = [state.st_size, state.st_mtime_ns, hashed]
-        return found
+    def stamp(self) -> Stamp:
+        """What it is recognised by later; see `dale.weights.stamp`."""
+        return stamp_of_files(shard.path for shard in self._shards)
 
     def verify(self, weights: Weights | None = None) -> None:
         """Compare the content with the digest that each file carries, if it does.

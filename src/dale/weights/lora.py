@@ -13,6 +13,7 @@ from dale.weights.kernels import wide
 from dale.weights.layout import Entry, Layout, layout_of_weights
 from dale.weights.lowrank import with_lora
 from dale.weights.match import Weights, listing, ties_of
+from dale.weights.stamp import Stamp, stamp_of_files, stamp_of_view
 
 __all__ = ["ADAPTER", "AdaptedWeights", "adapter_base"]
 
@@ -199,6 +200,12 @@ class AdaptedWeights(Mapping[str, Tensor]):
             dtype = below[name].dtype if name in below else kind or whole.dtype
             entries[name] = Entry(tuple(whole.shape), dtype, "parameter", tie)
         return Layout(entries)
+
+    @cached_property
+    def stamp(self) -> Stamp | None:
+        """What it is recognised by later; None if the base is in memory."""
+        config = stamp_of_files([self.path / ADAPTER])
+        return stamp_of_view("adapted", [self.base, self._adapter.tensors], by=config)
 
     def close(self) -> None:
         """Let go of the files. Tensors already read stay valid."""

@@ -1,6 +1,6 @@
 """Weights of PyTorch files, left there until they are used."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -12,6 +12,7 @@ from dale.weights.checkpoint import plain, read_checkpoint
 from dale.weights.layout import Layout, layout_of_weights
 from dale.weights.lazy import indexed
 from dale.weights.match import listing, ties_of
+from dale.weights.stamp import Stamp, stamp_of_files
 
 
 class MappedWeights(Mapping[str, Tensor]):
@@ -21,6 +22,8 @@ class MappedWeights(Mapping[str, Tensor]):
         tensors: Named tensors, backed by their files.
         header: Words found beside them.
         path: Where they are from.
+        files: What is read when they are used.
+        key: Which entry of the files holds them, if it was named.
 
     Attributes:
         path: As given.
@@ -36,11 +39,17 @@ class MappedWeights(Mapping[str, Tensor]):
     """
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], header: Mapping[str, str], path: Path
+        self,
+        tensors: Mapping[str, Tensor],
+        header: Mapping[str, str],
+        path: Path,
+        files: Sequence[Path] = (),
+        key: str | None = None,
     ) -> None:
         self._tensors = dict(tensors)
         self.header = dict(header)
         self.path = path
+        self._files, self._key = [*files], key
         self.ties = ties_of(self._tensors)
 
     @classmethod
@@ -60,7 +69,8 @@ class MappedWeights(Mapping[str, Tensor]):
                 raise CorruptError(f"{file}: names of another shard: {names}")
             tensors |= found
             header |= words
-        return cls(tensors, header, files[0] if len(files) == 1 else files[0].parent)
+        path = files[0] if len(files) == 1 else files[0].parent
+        return cls(tensors, header, path, files, key)
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -75,6 +85,11 @@ class MappedWeights(Mapping[str, Tensor]):
     def layout(self) -> Layout:
         """Shapes, types, roles and ties; no value is read."""
         return layout_of_weights(self._tensors)
+
+    @cached_property
+    def stamp(self) -> Stamp | None:
+        """What it is recognised by later; None if it is from no file."""
+        return stamp_of_files(self._files, key=self._key) if self._files else None
 
     def close(self) -> None:
         """Let go of the files. Tensors already read stay valid."""
@@ -101,4 +116,5 @@ def read_shards(index: Path, key: str | None = None) -> MappedWeights:
         faults = [f"names in no shard: {listing(sorted(lost))}"] if lost else []
         faults += [f"names not in the index: {listing(sorted(extra))}"] if extra else []
         raise CorruptError(f"{index}: {'; '.join(faults)}")
-    return MappedWeights(opened, words | opened.header, index.parent)
+    header = words | opened.header
+    return MappedWeights(opened, header, index.parent, files, key)

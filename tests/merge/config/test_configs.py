@@ -230,7 +230,7 @@ def test_a_model_that_does_not_fit(how, words):
 def test_a_full_disk_is_foreseen(monkeypatch):
     full = os.statvfs(".").f_frsize and type("Use", (), {"free": 10})
     monkeypatch.setattr("dale.merge.config.cost.shutil.disk_usage", lambda path: full)
-    assert any("GB are free" in line for line in plan(ONE).problems)
+    assert any("are free" in line for line in plan(ONE).problems)
 
 
 def test_base_model_of_linear_gives_config_only():

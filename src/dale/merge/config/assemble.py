@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import torch
 
@@ -11,6 +12,7 @@ from dale.merge.config.findings import Findings
 from dale.merge.config.schema import TYPES, MergeConfig
 from dale.merge.config.slots import Slot
 from dale.merge.job import Job, Source
+from dale.merge.table import METHODS
 from dale.weights import Weights
 
 
@@ -70,12 +72,20 @@ class Assembler:
             return None
         if not inexact[0]:
             return kinds[0]
+        if any(kind.is_complex for kind in kinds) and not METHODS[self.method].complex:
+            self.findings.about(
+                f"{self.method} cannot merge complex tensors", slot.name
+            )
+            return None
         if self._cast is not None:
             return self._cast
-        kind = kinds[0]
-        for other in kinds[1:]:
-            kind = torch.promote_types(kind, other)
-        return kind
+        try:
+            return reduce(torch.promote_types, kinds)
+        except RuntimeError:  # types of 8 bits go with no other
+            shown = " and ".join(sorted({str(kind) for kind in kinds}))
+            line = f"{shown} have no common type; set dtype, such as float32"
+            self.findings.about(line.replace("torch.", ""), slot.name)
+            return None
 
     def _same_shape(self, slot: Slot, sources: Sequence[Source]) -> bool:
         first, *others = sources

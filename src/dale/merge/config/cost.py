@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from dale.merge.job import Job, Source, run_jobs
+from dale.merge.place import existing
 
 _TRIAL = 1 << 18
 """Elements of a tensor in the trial."""
@@ -59,7 +60,7 @@ def cost(jobs: Sequence[Job], files: Mapping[str, bytes], out: Path) -> Cost:
     return Cost(
         sum(_bytes(source) for job in jobs for source in everyone(job)),
         sum(job.nbytes for job in jobs) + more,
-        shutil.disk_usage(_existing(out)).free,
+        shutil.disk_usage(existing(out)).free,
         max((_memory(job) for job in jobs), default=0),
         seconds,
         tried,
@@ -79,13 +80,6 @@ def _memory(job: Job) -> int:
     """Of one job: float32 copies of what its kernel holds at a time, and the result."""
     held = len(everyone(job)) if job.method == "sce" else 0
     return _elements(job) * 4 * (_HELD + held) + job.nbytes
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
 
 
 def _trial(jobs: Sequence[Job]) -> tuple[float, int]:

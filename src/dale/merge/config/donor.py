@@ -1,4 +1,4 @@
-"""What the result takes over from one model: its its config, made to fit the result.
+"""What the result takes over from one model: its config, made to fit the result.
 
 The donor is the base model, or the first model that the configuration names.
 """

@@ -38,7 +38,8 @@ class Filler:
                 value = self._own(one, slot) if one.own else self._shared(one, slot)
             except InputError as error:
                 self.findings.problem(f"{slot.piece.where}: {error}")
-                value, whole = None, False
+                missing = one.required and not one.own
+                value, whole = one.kind(_STAND_IN) if missing else None, False
             if value is not None:
                 found[one.setting] = value
         whole = whole and self._given(slot)

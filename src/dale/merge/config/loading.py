@@ -22,6 +22,7 @@ from dale.merge.config.schema import (
     TokenOf,
 )
 from dale.merge.config.taking import EVERY
+from dale.merge.config.values import shortened
 
 _PARTS: dict[str, type[Spec]] = {
     "models": Input,
@@ -112,7 +113,10 @@ def _remove(document: Any, loc: tuple[int | str, ...]) -> None:
     try:
         for part in above:
             document = document[part]
-        del document[last]
+        if above[-1:] == ["parameters"] and last in document:
+            document[last] = 1  # or it would be said to be missing
+        else:
+            del document[last]
     except (KeyError, IndexError, TypeError):
         return
 
@@ -144,13 +148,18 @@ def read_config(path: str | Path) -> str:
     except FileNotFoundError:
         raise ConfigError(str(path), ["no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"cannot be read as text: {error}"]) from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(str(path), [f"cannot be read as text: {reason}"]) from None
 
 
 def _document(text: str, origin: str) -> dict[Any, Any]:
     try:
         documents = list(yaml.load_all(text, Loader=_Loader))  # a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError(
+            origin, ["lists or mappings in each other too deep"]
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1} is " if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", error)
@@ -183,6 +192,8 @@ class _Loader(yaml.SafeLoader):
 def _lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One line for each problem. Unknown keys come first: they cause most others."""
     for problem in sorted(found, key=lambda one: one["type"] != "extra_forbidden"):
+        if _follows(problem, found):
+            continue
         path, spec = _located(problem["loc"])
         where, kind = _dotted(path), problem["type"]
         if kind == "extra_forbidden":
@@ -191,6 +202,13 @@ def _lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{where} is missing"
         else:
             yield _complaint(where, kind, problem)
+
+
+def _follows(problem: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list is too short only as something in it has a problem of its own."""
+    loc = problem["loc"]
+    inside = (one["loc"][: len(loc)] == loc != one["loc"] for one in found)
+    return problem["type"] == "too_short" and any(inside)
 
 
 def _located(loc: tuple[int | str, ...]) -> tuple[list[int | str], type[Spec]]:
@@ -233,10 +251,11 @@ def _complaint(where: str, kind: str, problem: Mapping[str, Any]) -> str:
     at = f"{where}: " if where else ""
     if kind == "value_error":
         return f"{at}{problem['ctx']['error']}"
-    given = repr(problem["input"])
-    given = given if len(given) <= 60 else given[:57] + "..."
+    given = shortened(problem["input"])
     if kind == "too_short":
         return f"{at}expected at least one item"
+    if kind == "too_long":
+        return f"{at}expected {problem['ctx']['max_length']} items; got {given}"
     expected = _EXPECTED.get(kind.split("_")[0])
     if expected is not None:
         return f"{at}expected {expected}; got {given}"

@@ -4,6 +4,7 @@ However a configuration is written, with whole models, slices or modules, it com
 list of pieces: models side by side, from which layer on, with their parameters.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -206,6 +207,9 @@ class _Reader:
             model = self.shelf(given.model)
             if model is not None:
                 entrants.append(Entrant(model, given.parameters, first))
+        names = Counter(entrant.model.name for entrant in entrants)
+        for name in (name for name, n in names.items() if n > 1 and count is None):
+            self.findings.note(f"{where}: {name} stands {names[name]} times")
         reference = base_model or self.config.base_model
         base = None if reference is None else self.shelf(reference)
         if not entrants or (reference is not None and base is None):

@@ -12,6 +12,7 @@ from dale.merge.config.loading import check_config, read_config
 from dale.merge.config.prepare import Prepared, prepare
 from dale.merge.config.schema import MergeConfig
 from dale.merge.job import Job
+from dale.merge.place import place_problem
 from dale.merge.stream import SHARD, Watch, write_jobs
 
 Config = str | Path | MergeConfig
@@ -86,7 +87,7 @@ def plan_config(config: Config, out: str | Path = "merged") -> ConfigPlan:
     found = cost(ready.jobs, ready.files, out) if ready.jobs else None
     return ConfigPlan(
         origin,
-        (*ready.problems, *_place_problems(out, found)),
+        (*ready.problems, *_place_problems(out, ready)),
         ready.notes,
         tuple(model.name for model in ready.models),
         None if ready.donor is None else ready.donor.name,
@@ -126,7 +127,7 @@ def run_config(
     """
     out = Path(out)
     ready, origin = _prepared(config)
-    problems = [*ready.problems, *_place_problems(out, None)]
+    problems = [*ready.problems, *_place_problems(out, ready)]
     if problems:
         raise ConfigError(origin, problems)
     for line in ready.notes if note is not None else ():
@@ -154,16 +155,14 @@ def _prepared(config: Config) -> tuple[Prepared, str]:
     return replace(ready, problems=(*problems, *ready.problems)), origin
 
 
-def _place_problems(out: Path, found: Cost | None) -> list[str]:
+def _place_problems(out: Path, ready: Prepared) -> list[str]:
     """What keeps a result from being written there."""
     if out.suffix == ".safetensors":
         return [f"{out}: a folder is needed for config and tokenizer"]
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        return [f"{out} must be a new or an empty folder"]
-    if found is not None and found.write_bytes > found.free_bytes:
-        needed, free = found.write_bytes / 1e9, found.free_bytes / 1e9
-        return [f"{out}: {needed:.2f} GB are needed, {free:.2f} GB are free"]
-    return []
+    needed = sum(job.nbytes for job in ready.jobs) + sum(map(len, ready.files.values()))
+    inputs = [folder for model in ready.models for folder in model.folders]
+    line = place_problem(out, inputs, needed)
+    return [] if line is None else [line]
 
 
 def _parts(jobs: Sequence[Job]) -> list[Part]:

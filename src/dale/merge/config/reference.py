@@ -12,6 +12,7 @@ from dale.errors import CorruptError, DaleError, WeightsError
 from dale.merge.config.anatomy import Anatomy
 from dale.merge.config.schema import Place, Reference
 from dale.merge.engine import opened
+from dale.merge.tokens.rows import layout_in
 from dale.weights import Weights, adapted
 from dale.weights.lora import ADAPTER, adapter_base
 from dale.weights.match import ties_of
@@ -32,6 +33,12 @@ class Opened:
     folder: Path | None
     weights: Weights
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those that it is read from: its own, and that of an adapter."""
+        places = (self.folder, getattr(self.weights, "path", None))
+        return [path for path in places if path is not None and path.is_dir()]
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -74,6 +81,7 @@ def open_model(reference: Reference, near: Path) -> Opened:
     lora = None if whole else _adapter(reference, near)
     try:
         weights = opened(path) if lora is None else adapted(path, lora)
+        layout_in(weights)  # types that are unknown are found here
         return Opened(str(reference), folder, weights, config)
     except DaleError as error:
         shown = str(error)

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from dale.errors import nearest
-from dale.merge.config.values import Value, parse_value
+from dale.merge.config.values import Value, parse_value, shortened
 
 TYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
@@ -56,12 +56,13 @@ def _place(given: Any) -> Any:
 
 
 def _reference(given: Any) -> Any:
-    if not isinstance(given, str):
+    if isinstance(given, Mapping | Reference):
         return given
-    model, plus, lora = given.partition("+")
-    if not model or (plus and not lora):
+    model, plus, lora = str(given).partition("+")
+    if not isinstance(given, str) or not model or (plus and not lora):
         raise ValueError(
-            f"expected path, path@revision or path+lora as a model, got {given!r}"
+            "expected path, path@revision or path+lora as a model, got "
+            f"{shortened(given)}"
         )
     return {"model": model, "lora": lora or None}
 
@@ -96,8 +97,9 @@ Parameters = Annotated[
 
 
 def _dtype(given: Any) -> Any:
-    if given is not None and given not in TYPES:
-        raise ValueError(f"unknown type {given!r}; {nearest(str(given), TYPES)}")
+    if given is not None and (not isinstance(given, str) or given not in TYPES):
+        near = nearest(given if isinstance(given, str) else "", TYPES)
+        raise ValueError(f"unknown type {shortened(given)}; {near}")
     return given
 
 

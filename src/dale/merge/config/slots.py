@@ -91,6 +91,8 @@ class Slotter:
         yield from self._outside(section, first, stack, early=True)
         origin: list[int] = []
         for piece in section.pieces:
+            if not self._in_range(piece, stack):
+                continue
             yield from self._layers(piece, stack, len(origin))
             start = piece.everyone[0].first
             origin += range(start, start + (piece.count or 0))
@@ -125,7 +127,7 @@ class Slotter:
             order = (2 - 2 * early, "", 0, name)
             yield from self._slot(name, piece, names, 0.0, order)
 
-    def _layers(self, piece: Piece, stack: str, above: int) -> Iterator[Slot]:
+    def _in_range(self, piece: Piece, stack: str) -> bool:
         count = piece.count or 0
         for entrant in piece.everyone:
             depth = entrant.model.anatomy.stacks.get(stack, 0)
@@ -134,7 +136,11 @@ class Slotter:
                     f"{piece.where}: layers {entrant.first} to {entrant.first + count} "
                     f"of {entrant.model.name}, which has {depth}"
                 )
-                return
+                return False
+        return True
+
+    def _layers(self, piece: Piece, stack: str, above: int) -> Iterator[Slot]:
+        count = piece.count or 0
         for i in range(count):
             starts = [f"{stack}{one.first + i}." for one in piece.everyone]
             rests: dict[str, None] = {}

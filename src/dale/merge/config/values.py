@@ -1,10 +1,14 @@
 """Values of parameters that depend on the depth and the name of a tensor."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from reprlib import Repr
 
 from dale.errors import InputError, nearest
 
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 Scalar = bool | int | float | str
 """What a parameter is in the end."""
 Gradient = tuple[Scalar, ...]
@@ -128,6 +132,19 @@ def number_of(value: Scalar) -> float | None:
         return float(value)
     except ValueError:
         return None
+    except OverflowError:
+        return math.inf
+
+
+def shortened(value: object) -> str:
+    """What was given, in no more than one line, however large or deep it is.
+
+    Example:
+        >>> shortened(5), len(shortened(list(range(10**6)))) < 61
+        ('5', True)
+    """
+    given = _SHORT.repr(value)
+    return given if len(given) <= 60 else given[:57] + "..."
 
 
 def _numeric(value: Scalar) -> float | None:
@@ -137,6 +154,8 @@ def _numeric(value: Scalar) -> float | None:
 def _gradient(given: Sequence[object]) -> Gradient:
     if not given:
         raise InputError("a list must hold at least one value")
+    if any(isinstance(item, list | tuple) for item in given):
+        raise InputError("expected numbers or words in a list; got a list in a list")
     return tuple(_scalar(item) for item in given)
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from dale.errors import WeightsError
-from dale.weights import Layout, Weights, layout_of_weights, wide
+from dale.weights import Layout, Weights, digest_arrays, layout_of_weights, wide
 from dale.weights.match import ties_of
+from dale.weights.stamp import Stamp, stamp_of_view
 
 _TABLES = {
     "embed_tokens",
@@ -94,6 +95,12 @@ class Rows:
     lender_V: Tensor
     lent_V: Tensor
     forced_V: Tensor
+
+    @cached_property
+    def digest(self) -> str:
+        """Of where every row comes from."""
+        lent = self.lender_V, self.lent_V, self.forced_V
+        return digest_arrays(torch.tensor(self.size), self.tokens_V, self.own_KV, *lent)
 
     def unchanged(self, k: int, length: int) -> bool:
         """Whether model k has these rows already."""
@@ -202,6 +209,13 @@ class ReindexedWeights(Mapping[str, Tensor]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._own
+
+    @cached_property
+    def stamp(self) -> Stamp | None:
+        """What it is recognised by later, if all models are in files."""
+        names = sorted(self._named)
+        how = {"model": self._k, "names": names, "rows": self._rows.digest}
+        return stamp_of_view("aligned", self._weights_K, **how)
 
     @cached_property
     def layout(self) -> Layout:

@@ -9,6 +9,7 @@ from dale.errors import InputError, WeightsError
 from dale.merge.tokens.rows import layout_in, relaid, vocabulary_names
 from dale.weights import Layout, Weights
 from dale.weights.match import listing, ties_of
+from dale.weights.stamp import Stamp, stamp_of_view
 
 
 def check_vocabularies(weights_K: Sequence[Weights], labels: Sequence[str]) -> None:
@@ -84,6 +85,12 @@ class TruncatedWeights(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._own)
+
+    @cached_property
+    def stamp(self) -> Stamp | None:
+        """What it is recognised by later, if the model is in files."""
+        names = sorted(self._named)
+        return stamp_of_view("truncated", [self._own], names=names, rows=self._size)
 
     @cached_property
     def layout(self) -> Layout:

@@ -1,0 +1,30 @@
+"""Masks drawn by sixteen bits at a time have the chance that was asked for."""
+
+import pytest
+import torch
+
+from dale.merge.sparse import drawn
+
+COUNT = 1 << 24
+
+
+@pytest.mark.parametrize("chance", [2**-17, 3 * 2**-17, 0.1, 1 / 3, 0.5, 1 - 2**-17])
+def test_the_chance_is_exact(chance: float) -> None:
+    """Chances below 1/65,536, if rounded, would be six standard deviations off."""
+    kept = int(drawn(COUNT, chance, torch.Generator().manual_seed(3)).sum())
+    spread = (COUNT * chance * (1 - chance)) ** 0.5
+    assert abs(kept - COUNT * chance) < 5 * spread
+
+
+def test_none_and_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert not drawn(100_001, 0.0, generator).any()
+    assert drawn(100_001, 1.0, generator).all()
+
+
+def test_neighbours_do_not_depend_on_each_other() -> None:
+    count = 1 << 20
+    mask = torch.from_numpy(drawn(count, 0.5, torch.Generator().manual_seed(5)))
+    for step in (1, 2, 3, 4, 8):
+        both = int((mask[step:] & mask[:-step]).sum())
+        assert abs(both - (count - step) / 4) < 5 * (count * 3 / 16) ** 0.5

@@ -20,8 +20,6 @@ from dale.train.engine import Engine as Engine
 from dale.train.engine import EngineSpec as EngineSpec
 from dale.train.guard import Guard as Guard
 from dale.train.guard import GuardSpec as GuardSpec
-from dale.train.keeper import Watcher as Watcher
-from dale.train.keeper import statistics_batches as statistics_batches
 from dale.train.layers import LAYERS as LAYERS
 from dale.train.layers import Layerwise as Layerwise
 from dale.train.layers import discriminative as discriminative
@@ -31,6 +29,7 @@ from dale.train.layers import layers_of as layers_of
 from dale.train.layers import signal as signal
 from dale.train.optimizers import OPTIMIZERS as OPTIMIZERS
 from dale.train.outlets import Progress as Progress
+from dale.train.outlets import Watcher as Watcher
 from dale.train.plateau import Plateau as Plateau
 from dale.train.plateau import PlateauSpec as PlateauSpec
 from dale.train.proximal import soft_threshold as soft_threshold
@@ -47,6 +46,7 @@ from dale.train.trackers import TRACKERS as TRACKERS
 from dale.train.trajectory import Budget as Budget
 from dale.train.trajectory import Trajectory as Trajectory
 from dale.train.trajectory import bootstrap_rows as bootstrap_rows
+from dale.train.walk import statistics_batches as statistics_batches
 
 __all__ = [
     "COLLECTORS",

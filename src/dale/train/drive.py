@@ -18,10 +18,11 @@ from dale.train.companions import before_each_step, build_companions
 from dale.train.engine import Engine
 from dale.train.follow import Follower
 from dale.train.guard import Guard
-from dale.train.keeper import Evaluate, RunKeeper, Watcher
+from dale.train.keeper import RunKeeper
 from dale.train.layers import Layerwise
 from dale.train.loop import Loop
 from dale.train.optimizers import OPTIMIZERS
+from dale.train.outlets import Evaluate, Watcher
 from dale.train.plateau import Plateau
 from dale.train.proximal import after_each_step
 from dale.train.recipe import Recipe

@@ -1,23 +1,20 @@
 """Keeps what a trajectory produces in a run folder: states, members, log lines."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dale.data import Data, Split, training_split
+from dale.data import Data
 from dale.errors import CorruptError, RecipeError, TrainingError
-from dale.keys import key
-from dale.store import Log, Member, Run
-from dale.train.batches import Batches
+from dale.store import Log, Run
 from dale.train.checkpoint import load_state, save_state
 from dale.train.collect import Collector
-from dale.train.outlets import Progress
+from dale.train.outlets import Evaluate, Watcher
 from dale.train.recipe import Recipe
 from dale.train.trajectory import Trajectory
+from dale.train.walk import statistics_batches
 from dale.weights import (
     Layout,
     Weights,
@@ -27,61 +24,6 @@ from dale.weights import (
     reestimate,
     weights_of,
 )
-
-Evaluate = Callable[[nn.Module, Split], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Who is told of progress, and who may stop it.
-
-    Args:
-        progress: Called now and then with where training stands.
-        member: Called with each member taken.
-        stop: Asked after each update whether to stop.
-        say: Called with a line that is worth knowing.
-        record: Called with each line of the log.
-        warn: Called with what does not stop training.
-    """
-
-    progress: Callable[[Progress], None] = lambda progress: None
-    member: Callable[[Member], None] = lambda member: None
-    stop: Callable[[], bool] = lambda: False
-    say: Callable[[str], None] = lambda line: None
-    record: Callable[[Mapping[str, Any]], None] = lambda record: None
-    warn: Callable[[str], None] = lambda words: None
-
-
-def statistics_batches(
-    data: Data,
-    recipe: Recipe,
-    seed: int,
-    model: nn.Module,
-    rows_N: Tensor | None = None,
-    unlabelled: bool = False,
-) -> Iterator[Tensor]:
-    """One walk over the training examples, mixed, without augmentation.
-
-    Args:
-        data: The data.
-        recipe: For the size of the batches.
-        seed: Of the order.
-        model: The network that will see them; they are put on its device.
-        rows_N: Rows to walk over in place of every row once.
-        unlabelled: Whether it goes over those without a label too.
-
-    Yields:
-        Inputs.
-    """
-    split = training_split(data, unlabelled)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    batches = Batches(len(split), recipe.batch)
-    generator = torch.Generator().manual_seed(key(seed, "statistics"))
-    order = torch.randperm(len(split), generator=generator)
-    order = order if rows_N is None else rows_N[order]
-    for index in range(batches.per_epoch):
-        start, end = batches.bounds(index)
-        yield split.batch(order[start:end]).to(device)
 
 
 class RunKeeper:

@@ -1,12 +1,16 @@
 """What the loop tells and hands over: progress to whoever watches, the rest to keep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import nn
 
+from dale.data import Split
+from dale.store import Member
 from dale.train.collect import Collector
+
+Evaluate = Callable[[nn.Module, Split], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,27 @@ class Progress:
     cycle: int
     loss: float
     rate: float
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told of progress, and who may stop it.
+
+    Args:
+        progress: Called now and then with where training stands.
+        member: Called with each member taken.
+        stop: Asked after each update whether to stop.
+        say: Called with a line that is worth knowing.
+        record: Called with each line of the log.
+        warn: Called with what does not stop training.
+    """
+
+    progress: Callable[[Progress], None] = lambda progress: None
+    member: Callable[[Member], None] = lambda member: None
+    stop: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda line: None
+    record: Callable[[Mapping[str, Any]], None] = lambda record: None
+    warn: Callable[[str], None] = lambda words: None
 
 
 class Keeper(Protocol):

@@ -4,14 +4,14 @@ from typing import Any
 
 from torch import Tensor
 
-from dale.train.loop import Loop
 from dale.train.sums import EpochSums
+from dale.train.track import Track
 
 
-class Seat(Loop):
+class Seat(Track):
     """A member's own order, rate, collectors, scores and log lines.
 
-    Its arguments are those of `Loop`, whose methods it uses after an update; the
+    Its arguments are those of `Track`, whose methods follow each update; the
     updates themselves and the saved states are the stack's.
     """
 

@@ -15,7 +15,7 @@ from dale.train.checkpoint import load_state, save_state
 from dale.train.companions import before_each_step, build_companions
 from dale.train.engine import Engine
 from dale.train.guard import Guard
-from dale.train.keeper import Evaluate, Watcher
+from dale.train.outlets import Evaluate, Watcher
 from dale.train.plateau import Plateau
 from dale.train.recipe import Recipe
 from dale.train.rehearsal import Rehearsal

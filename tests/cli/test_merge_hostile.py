@@ -396,6 +396,10 @@ def test_inputs_that_change_between_stop_and_resume(change, dale, monkeypatch):
         said = dale("merge", "c.yml", "out")
     assert (said.code, Path("out").exists()) == (130, False)
     assert said.err == "dale: stopped; nothing was lost\n"
+    for name in ("out", ".out.partial"):
+        told = dale("verify", name)
+        assert (told.code, len(told.err.splitlines())) == (1, 1)
+        assert told.err.startswith(f"dale: {name} is not finished: what is done lies")
     if change == "another content":
         network("b", 5.0)
         said = dale("merge", "c.yml", "out")

@@ -10,10 +10,12 @@ from dale.cli.common import JSON, RUN, count, err, out, show_json
 def verify(run: RUN, json: JSON = False) -> None:
     """Read every file of a run or a merged folder and hold it against its digest."""
     from dale.merge.manifest import MANIFEST, verified_folder
+    from dale.merge.unfinished import refuse_unfinished
     from dale.recipes import Checked
     from dale.recipes import verify as verified
     from dale.store import Run
 
+    refuse_unfinished(run)
     if (run / MANIFEST).exists():
         files, lines = verified_folder(run)
         found = Checked(files, tuple(lines), ())

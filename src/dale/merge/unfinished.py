@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dale.errors import DiskError, InputError
-from dale.files import sweep
+from dale.errors import DiskError, InputError, StoreError
+from dale.files import PARTIAL, sweep
 from dale.merge.place import unfinished_at
 from dale.store.lock import writing
 
@@ -59,6 +59,23 @@ class Journal:
         with self._lock, self._path.open("a", encoding="utf-8") as file:
             file.write(_sealed({"name": name, "sha256": hashed}))
             self.known[name] = hashed
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Tell a result that is being made, or was when its maker ended, from one.
+
+    Args:
+        folder: The final name, or the folder of what is being made.
+
+    Raises:
+        StoreError: There is no such result, but an unfinished one.
+    """
+    home = folder if folder.name.endswith(PARTIAL) else unfinished_at(folder)
+    if (home / _JOURNAL).is_file() and (home == folder or not folder.exists()):
+        raise StoreError(
+            f"{folder} is not finished: what is done lies in {home}, and the same "
+            "merge goes on"
+        )
 
 
 @contextmanager

@@ -264,4 +264,3 @@ def _clashes(deltas_ND: Tensor) -> tuple[int, int]:
 def _ratio(length: float, lengths: Tensor) -> float:
     middle = float(lengths.mean())
     return length / middle if middle > 0 else nan
-

@@ -55,6 +55,7 @@ def check(
     points: int = 5,
     refresh: Callable[[Sequence[Weights]], Sequence[Weights]] | None = None,
     sample: int = 1 << 16,
+    labels: Sequence[str] = (),
 ) -> Soundness:
     """Measure whether a merge is sound.
 
@@ -75,6 +76,7 @@ def check(
             layers estimated anew.
         sample: Elements of a tensor that are compared, at most: runs of neighbours,
             evenly apart. Figures of smaller tensors are exact.
+        labels: What the verdict calls the inputs and, last, the base.
 
     Returns:
         The figures, and a verdict in words.
@@ -114,7 +116,7 @@ def check(
         else:
             sums.alone(name, result[name])
     found = () if loss is None else barriers(loss, inputs_K, result, points, refresh)
-    return concluded(sums, origin is not None, found)
+    return concluded(sums, origin is not None, found, labels)
 
 
 def concluded(

@@ -33,12 +33,14 @@ class Judgement:
     Attributes:
         verdict: ``"sound"``, ``"doubtful"`` or ``"broken"``.
         headline: The verdict in one sentence.
-        reasons: What speaks for or against the merge, the worst first.
+        reasons: What speaks against the merge, the worst first, and then for it.
+        against: How many of them speak against it.
     """
 
     verdict: Verdict
     headline: str
     reasons: tuple[str, ...]
+    against: int = 0
 
 
 def judged(
@@ -88,7 +90,10 @@ def judged(
         *_finite(rows),
         *(("no barrier on the way to any input",) if _flat(barriers) else ()),
     )
-    return Judgement(verdict, _HEADLINES[verdict], (*broken, *doubts, *calm))
+    against = (*broken, *doubts)
+    return Judgement(
+        verdict, _HEADLINES[verdict], (*against, *calm), against=len(against)
+    )
 
 
 def _values(rows: Sequence["TensorRow"]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dale.errors import ConfigError
+from dale.merge.after import Checked, check_jobs
 from dale.merge.config.anatomy import Anatomy, is_early
 from dale.merge.config.cost import Cost, cost
 from dale.merge.config.loading import check_config, read_config
@@ -104,6 +105,7 @@ def run_config(
     shard_bytes: int = SHARD,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
+    check: Callable[[Checked], None] | None = None,
 ) -> list[Path]:
     """Do the merge that a configuration describes.
 
@@ -115,6 +117,8 @@ def run_config(
         watch: Called now and then with the bytes done and the bytes there will be.
         note: Called with every note before the work begins, and with a line when an
             unfinished merge is taken up again.
+        check: Called at the end, when the result is in its place, with what
+            `dale.merge.after` finds about it. Nothing is read again without.
 
     Returns:
         The files with tensors.
@@ -131,7 +135,7 @@ def run_config(
         raise ConfigError(origin, problems)
     for line in ready.notes if note is not None else ():
         note(line)  # type: ignore[misc]
-    return write_jobs(
+    files = write_jobs(
         ready.jobs,
         out,
         seed=seed,
@@ -141,6 +145,9 @@ def run_config(
         watch=watch,
         tell=note,
     )
+    if check is not None:
+        check(check_jobs(ready.jobs, out, ready.labels))
+    return files
 
 
 def _prepared(config: Config) -> tuple[Prepared, str]:

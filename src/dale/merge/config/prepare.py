@@ -33,6 +33,7 @@ class Prepared:
         files: More files of the result.
         models: Every model, in the order in which they were named.
         donor: Gives config and tokenizer.
+        labels: Names of the models, by the identity of the weights in the jobs.
         problems: One line for each; the merge cannot run if there are any.
         notes: One line for each thing that is done otherwise than one might think.
     """
@@ -42,6 +43,7 @@ class Prepared:
     files: Mapping[str, bytes]
     models: Sequence[Opened]
     donor: Opened | None
+    labels: Mapping[int, str]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -62,17 +64,19 @@ def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
     if not _known(config.merge_method, findings):
         for reference in references(config):
             shelf(reference)
-        return Prepared(config, [], {}, shelf.models, None, findings.problems, ())
+        return Prepared(config, [], {}, shelf.models, None, {}, findings.problems, ())
     parts = sections(config, shelf, findings)
     for model in shelf.models:
         check_depths(model, findings)
     donor = _donor(config, shelf, parts)
     files: dict[str, bytes] = {}
     jobs: list[Job] = []
+    labels: dict[int, str] = {}
     if donor is not None:
         slotter = Slotter(parts, findings)
         base = None if config.base_model is None else shelf(config.base_model)
         words = aligned(config, shelf, base, findings)
+        labels = {id(words.weights[id(one)]): one.name for one in shelf.models}
         jobs = Assembler(config, words.weights, findings).jobs(slotter.slots)
         with findings.catching():
             files |= _files(donor, shelf, words, findings)
@@ -84,9 +88,8 @@ def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
         files[COPY] = text.encode()
     if not jobs and not findings.problems:
         findings.problem("the result has no tensors")
-    return Prepared(
-        config, jobs, files, shelf.models, donor, findings.problems, findings.notes
-    )
+    found = findings.problems, findings.notes
+    return Prepared(config, jobs, files, shelf.models, donor, labels, *found)
 
 
 def _files(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, refuse_given, show_json
+from dale.cli.common import JSON, refuse_given
 from dale.cli.merge_config import is_config, merge_config
 from dale.cli.merge_run import merge_run
 

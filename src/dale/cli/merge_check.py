@@ -55,16 +55,15 @@ def verdict(
         name: Of the result.
         found: What was found.
         page: Where more is to be read, if it could be written.
-        quiet: Do not print to standard output.
+        quiet: Print nothing.
 
     Returns:
         The same for JSON.
     """
     judgement = found.judgement
-    if judgement.verdict != "sound":
+    if not quiet:
         for reason in judgement.reasons[: judgement.against]:
             err.print(f"warning: {name}: {reason}", style="yellow", soft_wrap=True)
-    if not quiet:
         where = "" if page is None else f" {page}"
         out.print(f"{name}: {judgement.verdict}. {judgement.headline}{where}")
     return {

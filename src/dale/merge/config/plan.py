@@ -13,6 +13,7 @@ from dale.merge.config.loading import check_config, read_config
 from dale.merge.config.prepare import Prepared, prepare
 from dale.merge.config.schema import MergeConfig
 from dale.merge.job import Job
+from dale.merge.moments import STATISTICS, label_of
 from dale.merge.stream import SHARD, Watch, write_jobs
 
 Config = str | Path | MergeConfig
@@ -81,7 +82,7 @@ def plan_config(config: Config, out: str | Path = "merged") -> ConfigPlan:
     """
     out = Path(out)
     try:
-        ready, origin = _prepared(config)
+        ready, origin = _prepared(config, read=False)
     except ConfigError as error:
         return ConfigPlan(error.origin, error.problems, (), (), None, (), (), None)
     found = cost(ready.jobs, ready.files, out) if ready.jobs else None
@@ -129,7 +130,7 @@ def run_config(
         DiskError: The disk refused a write.
     """
     out = Path(out)
-    ready, origin = _prepared(config)
+    ready, origin = _prepared(config, read=True)
     problems = [*ready.problems, *_place_problems(out, None)]
     if problems:
         raise ConfigError(origin, problems)
@@ -140,7 +141,7 @@ def run_config(
         out,
         seed=seed,
         shard_bytes=shard_bytes,
-        words=_WORDS,
+        words=_WORDS | label_of(ready.jobs),
         files=ready.files,
         watch=watch,
         tell=note,
@@ -150,14 +151,14 @@ def run_config(
     return files
 
 
-def _prepared(config: Config) -> tuple[Prepared, str]:
+def _prepared(config: Config, read: bool) -> tuple[Prepared, str]:
     if isinstance(config, MergeConfig):
-        return prepare(config, Path()), "configuration"
+        return prepare(config, Path(), read=read), "configuration"
     origin, text = str(config), read_config(config)
     parsed, problems = check_config(text, origin)
     if parsed is None:
         raise ConfigError(origin, problems)
-    ready = prepare(parsed, Path(config).parent, text)
+    ready = prepare(parsed, Path(config).parent, text, read)
     return replace(ready, problems=(*problems, *ready.problems)), origin
 
 
@@ -178,6 +179,9 @@ def _parts(jobs: Sequence[Job]) -> list[Part]:
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         stack = anatomy.place(job.name).stack
+        if job.method in STATISTICS:
+            groups.setdefault("running statistics", []).append(job)
+            continue
         if stack:
             name = f"{stack}0 … {anatomy.stacks[stack] - 1}"
         else:

@@ -48,16 +48,20 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
+def prepare(
+    config: MergeConfig, near: Path, text: str = "", read: bool = False
+) -> Prepared:
     """Read the headers of every model, and work out every tensor of the result.
 
     Args:
         config: The configuration.
         near: Its folder, in which relative paths may begin.
         text: Its text, to be kept beside the result.
+        read: Compare heads of language models with their embeddings, where their
+            configurations do not say which they are. No other tensor is read.
 
     Returns:
-        Jobs, files, problems and notes. No tensor is read.
+        Jobs, files, problems and notes.
     """
     findings = Findings()
     shelf = Shelf(near, findings)
@@ -73,7 +77,7 @@ def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
     jobs: list[Job] = []
     labels: dict[int, str] = {}
     if donor is not None:
-        slotter = Slotter(parts, findings)
+        slotter = Slotter(parts, findings, read)
         base = None if config.base_model is None else shelf(config.base_model)
         words = aligned(config, shelf, base, findings)
         labels = {id(words.weights[id(one)]): one.name for one in shelf.models}
@@ -82,7 +86,7 @@ def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
             files |= _files(donor, shelf, words, findings)
         if CONFIG in files:
             given = json.loads(files[CONFIG])
-            made = edited(given, slotter.lengths, jobs, slotter.untied, findings)
+            made = edited(given, slotter.lengths, jobs, slotter.tied, findings)
             files[CONFIG] = as_bytes(made)
     if text:
         files[COPY] = text.encode()

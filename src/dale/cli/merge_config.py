@@ -139,11 +139,16 @@ def _show(plan: "ConfigPlan") -> None:
 
 def _cost(plan: "ConfigPlan") -> str:
     cost: Any = plan.cost
+    time = "time unknown, as there is no room for a trial"
+    if cost.tried:
+        time = (
+            f"about {_clock(cost.seconds)} of merging, as {cost.tried:,} made numbers "
+            "took here; slow disks come on top"
+        )
     return (
         f"{_bytes(cost.read_bytes)} to read · {_bytes(cost.write_bytes)} to write, "
         f"{_bytes(cost.free_bytes)} free · {_bytes(cost.memory_bytes)} in memory · "
-        f"about {_clock(cost.seconds)} of merging, as {cost.tried:,} made numbers took "
-        "here; disks come on top"
+        f"{time} · {_bytes(cost.check_bytes)} read again for the page"
     )
 
 

@@ -208,8 +208,8 @@ def markdown(found: Mapping[str, tuple], given: argparse.Namespace) -> str:
             f"machine {os.getloadavg()[2]:.1f}.",
             "",
             f"A Llama-type model of {given.layers} layers in bfloat16. Megabytes "
-            "beside the program: foreseen, and the highest peak of all processes. Seconds are "
-            "medians. Checking reads the result and every input again.",
+            "beside the program: foreseen, and the highest peak of all processes. "
+            "Seconds are medians. Checking reads the result and every input again.",
             "",
             "| Configuration | Planned, MB | Peak, MB | Share | Planned, s | "
             "Found, s | Error | Checking, s |",

@@ -177,8 +177,13 @@ def _watching(quiet: bool) -> "Iterator[Watch | None]":
     columns = (words, BarColumn(bar_width=24), share, TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as bar:
         task, start = bar.add_task("merging", total=None), time.monotonic()
+        before = 0
 
         def watch(done: int, whole: int) -> None:
+            nonlocal before
+            if done < before:  # the result is read from its beginning
+                bar.reset(task, description="checking")
+            before = done
             if time.monotonic() - start > 1:
                 bar.update(task, completed=done, total=whole)
 

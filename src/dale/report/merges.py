@@ -72,6 +72,7 @@ def write_check(
         "subtitle": subtitle,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": recipe,
+        "recipe_name": "configuration",
         "versions": versions(),
     }
     numbers = json.dumps(document, indent=1) + "\n"

@@ -115,7 +115,8 @@ def run_config(
         out: A folder that is new or empty. It appears when it is whole.
         seed: Of methods that draw at random.
         shard_bytes: The most bytes of tensors in one file.
-        watch: Called now and then with the bytes done and the bytes there will be.
+        watch: Called now and then with the bytes done and the bytes there will be, and
+            once more from the beginning while the result is checked.
         note: Called with every note before the work begins, and with a line when an
             unfinished merge is taken up again.
         check: Called at the end, when the result is in its place, with what
@@ -147,7 +148,7 @@ def run_config(
         tell=note,
     )
     if check is not None:
-        check(check_jobs(ready.jobs, out, ready.labels))
+        check(check_jobs(ready.jobs, out, ready.labels, watch=watch))
     return files
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dale.merge.compare import Sums
+from dale.merge.compare import Sums, one_thread
 from dale.merge.job import Job, Source
 from dale.merge.moments import STATISTICS
 from dale.merge.soundness import Soundness, concluded
@@ -78,16 +78,17 @@ def check_jobs(
     shown = [names.get(key, f"input {k}") for k, key in enumerate(models, start=1)]
     sums = Sums(len(place), bool(bases), sample)
     carried, done, whole = [], 0, sum(job.nbytes for job in jobs)
-    for job, inputs in zip(jobs, inputs_J, strict=True):
-        if job.dtype.is_floating_point:
-            reads = {place[key]: source.read for key, source in inputs.items()}
-            base = None if job.base is None else job.base.read
-            sums.add(job.name, merged[job.name], reads, base)
-        else:
-            carried.append(job.name)
-        done += job.nbytes
-        if watch is not None:
-            watch(done, whole)
+    with one_thread():
+        for job, inputs in zip(jobs, inputs_J, strict=True):
+            if job.dtype.is_floating_point:
+                reads = {place[key]: source.read for key, source in inputs.items()}
+                base = None if job.base is None else job.base.read
+                sums.add(job.name, merged[job.name], reads, base)
+            else:
+                carried.append(job.name)
+            done += job.nbytes
+            if watch is not None:
+                watch(done, whole)
     origin = ", ".join(names.get(key, "base") for key in bases)
     return Checked(
         concluded(sums, bool(bases), labels=(*shown, origin)),

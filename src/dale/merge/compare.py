@@ -5,7 +5,8 @@ model. Shape suffixes: K, models; N, those of them that have the tensor; D, elem
 a sample.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import nan
 
@@ -63,6 +64,23 @@ class Scanned:
     sample_D: Tensor
     not_finite: int
     nan: int
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: reading is bound by memory, and waiting for others costs.
+
+    Example:
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def scanned(tensor: Tensor, most: int) -> Scanned:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dale.errors import InputError
 from dale.merge.barrier import Barrier, barriers
-from dale.merge.compare import BLOCKS, Sums, TensorRow
+from dale.merge.compare import BLOCKS, Sums, TensorRow, one_thread
 from dale.merge.engine import Model, opened
 from dale.merge.verdict import Judgement, judged
 from dale.weights import Weights, layout_of_weights
@@ -108,13 +108,15 @@ def check(
     origin = None if base is None else opened(base)
     everyone = inputs_K if origin is None else [*inputs_K, origin]
     sums = Sums(len(inputs_K), origin is not None, sample)
-    for name in leaders(result):
-        if all(name in weights for weights in everyone):
-            reads = [partial(weights.__getitem__, name) for weights in everyone]
-            own = dict(enumerate(reads[: len(inputs_K)]))
-            sums.add(name, result[name], own, reads[-1] if origin else None)
-        else:
-            sums.alone(name, result[name])
+    with one_thread():
+        for name in leaders(result):
+            if all(name in weights for weights in everyone):
+                reads = [partial(weights.__getitem__, name) for weights in everyone]
+                own = dict(enumerate(reads[: len(inputs_K)]))
+                base_of = None if origin is None else reads[-1]
+                sums.add(name, result[name], own, base_of)
+            else:
+                sums.alone(name, result[name])
     found = () if loss is None else barriers(loss, inputs_K, result, points, refresh)
     return concluded(sums, origin is not None, found, labels)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dale.errors import DiskError
 from dale.weights import load, save
 
 TEXT = (
@@ -83,3 +84,56 @@ def test_the_recipe_of_a_run_is_told_from_a_configuration(dale):
     said = dale("merge", "recipe.yaml", "--plan")
     assert said.code == 1
     assert "give the folder of the run" in said.err
+
+
+def test_a_merge_ends_with_a_page_and_a_verdict(dale):
+    said = dale("merge", "c.yml", "out")
+    assert said.out.splitlines()[-1] == (
+        "out: sound. Nothing speaks against this merge. out/soundness.html"
+    )
+    page = Path("out/soundness.html").read_text()
+    assert "merge_method: linear" in page
+    assert "http://" not in page.split("<script>")[0]
+    numbers = json.loads(Path("out/soundness.json").read_text())
+    assert numbers["soundness"]["models"] == ["a", "b"]
+    # the page is no part of the result
+    assert dale("verify", "out").out == "3 files read: whole\n"
+    Path("out/soundness.html").unlink()
+    assert dale("verify", "out").code == 0
+    assert load("out")[0]["w"].tolist() == [2.0] * 4
+
+
+def test_no_check_leaves_no_page(dale):
+    said = dale("merge", "c.yml", "out", "--no-check")
+    assert len(said.out.splitlines()) == 1
+    assert not [*Path("out").glob("soundness*")]
+    said = dale("merge", "c.yml", "other", "--no-check", "--json")
+    assert "soundness" not in json.loads(said.out)
+
+
+def test_an_unsound_merge_is_a_warning_and_no_failure(dale):
+    save("b/model.safetensors", {"w": torch.tensor([1.0, float("nan"), 1, 1])}, {})
+    said = dale("merge", "c.yml", "out")
+    assert said.code == 0
+    assert "out: broken. This merge is broken. out/soundness.html" in said.out
+    assert said.err.splitlines() == [
+        "warning: out: 1 element is NaN or infinite, in 'w'",
+        "warning: out: b has values that are NaN, in 'w'",
+    ]
+    said = dale("merge", "c.yml", "other", "--json")
+    assert said.err == ""
+    found = json.loads(said.out)["soundness"]
+    assert found["verdict"] == "broken"
+    assert found["page"] == "other/soundness.html"
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(dale, monkeypatch):
+    def refuse(*_, **__):
+        raise DiskError("could not write out/soundness.html: No space left on device")
+
+    monkeypatch.setattr("dale.report.merges.write_together", refuse)
+    said = dale("merge", "c.yml", "out")
+    assert said.code == 0
+    assert said.err.startswith("warning: the merge is whole, its page is not there: ")
+    assert said.out.endswith("Nothing speaks against this merge.\n")
+    assert load("out")[0]["w"].tolist() == [2.0] * 4

@@ -296,10 +296,15 @@ def test_merge(method, run, dale, ask, contents):
     made = ask("merge", "run", *options)
     assert made["label"] == f"{method}-of-snapshot"
     assert set(made["parents"]) <= set(LABELS[3:7])
-    before = contents("run")
+    found = made["soundness"]
+    assert Path(found["page"]).parent == run / "report"
+    kept = (run / "members", run / "population.json")
+    before = [contents(kept[0]), kept[1].read_bytes()]
     said = fine(dale("merge", "run", *options))
-    assert said.out.splitlines()[-1].startswith(f"{method}-of-snapshot: mean of ")
-    assert contents("run") == before
+    mean, verdict = said.out.splitlines()[-2:]
+    assert mean.startswith(f"{method}-of-snapshot: mean of ")
+    assert verdict.startswith(f"{method}-of-snapshot: {found['verdict']}. ")
+    assert [contents(kept[0]), kept[1].read_bytes()] == before
     assert [m["label"] for m in ask("show", "run")["members"]] == [
         *LABELS,
         made["label"],
@@ -315,6 +320,18 @@ def test_merge_of_members_by_name(run, dale, ask):
     said = dale("merge", "run", "--method", "uniform", "--name", "two")
     assert said.code == 2
     assert "'two' exists with other weights; choose another label" in said.err
+
+
+def test_a_merge_is_checked_on_validation_examples_unless_told_not_to(run, dale, ask):
+    options = ["--method", "task_arithmetic", "--base", LABELS[0]]
+    made = ask("merge", "run", *options)
+    numbers = Path(made["soundness"]["page"]).with_suffix(".json")
+    found = json.loads(numbers.read_text())["soundness"]
+    assert found["models"] == made["parents"][1:]
+    assert found["base"] == LABELS[0]
+    assert len(found["barriers"]) == len(found["models"])
+    assert "validation examples" in found["measure"]
+    assert "soundness" not in ask("merge", "run", *options, "--no-check")
 
 
 def test_a_soup_says_what_it_climbed_on(run, dale):

@@ -129,7 +129,7 @@ def test_a_value_that_is_not_finite_breaks_a_merge(family, value):
     merged["b.weight"][3, 5] = value
     found = check(merged, models, base)
     assert found.judgement.verdict == "broken"
-    assert "1 elements are NaN or infinite, in 'b.weight'" in found.judgement.reasons[0]
+    assert "1 element is NaN or infinite, in 'b.weight'" in found.judgement.reasons[0]
 
 
 def test_a_mask_of_infinities_in_every_input_is_no_defect(family):
@@ -176,7 +176,7 @@ def test_a_barrier_on_the_way_is_named(family):
     merged = merge(models, "uniform")
     found = check(merged, models, base, loss=loss, points=9)
     assert found.judgement.verdict == "doubtful"
-    assert "on the way to input 1" in " ".join(found.judgement.reasons)
+    assert "on the way from input 1" in " ".join(found.judgement.reasons)
 
 
 def test_a_loss_twice_that_of_the_worst_input_breaks_a_merge():

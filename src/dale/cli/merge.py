@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from dale.cli import app
-from dale.cli.common import JSON, refuse_given, show_json
+from dale.cli.common import JSON, refuse_given
 from dale.cli.merge_config import is_config, merge_config
-from dale.cli.merge_run import show_made
+from dale.cli.merge_run import merge_run
 
 
 @app.command()
@@ -92,6 +92,12 @@ def merge(
     shard_size: Annotated[
         str, typer.Option(help="Configurations: the most bytes in one file.")
     ] = "5GB",
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check", help="Leave out the page on whether the merge is sound."
+        ),
+    ] = False,
     json: JSON = False,
 ) -> None:
     """Merge members of a run into a new member, or models as a configuration says."""
@@ -112,36 +118,23 @@ def merge(
             only_plan=plan,
             seed=seed,
             shard_size=shard_size,
+            check=not no_check,
             json=json,
         )
         return
     given = {"OUT": target, "--plan": plan, "--seed": seed}
     refuse_given(given, "is for configurations (.yml, .yaml), not for a run")
-    from dale.recipes import Workbench, fuse
-    from dale.recipes.fusion import numbers, read
-    from dale.store import Run
-
-    made = fuse(
-        Workbench(Run(source)),
+    merge_run(
+        source,
         method,
+        settings=settings,
+        scan=scan,
+        check=not no_check,
+        json=json,
         group=group,
         labels=member,
         weights=weight,
         score=score,
         name=name,
         base=base,
-        settings=read(settings or []),
-        scan=None if scan is None else numbers(scan),
     )
-    if json:
-        show_json(
-            {
-                "label": made.label,
-                "digest": made.digest,
-                "parents": list(made.parents),
-                "scores": dict(made.scores),
-                "details": dict(made.details),
-            }
-        )
-        return
-    show_made(made)

@@ -11,8 +11,10 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dale.cli.common import count, err, out, show_json, table
+from dale.cli.merge_check import PAGE, verdict, write_page
 
 if TYPE_CHECKING:
+    from dale.merge.after import Checked
     from dale.merge.config.plan import ConfigPlan
     from dale.merge.stream import Watch
 
@@ -32,6 +34,7 @@ def merge_config(
     only_plan: bool,
     seed: int,
     shard_size: str,
+    check: bool,
     json: bool,
 ) -> None:
     """Do a merge, or say what it would do.
@@ -42,6 +45,7 @@ def merge_config(
         only_plan: Say it only.
         seed: Of methods that draw at random.
         shard_size: The most bytes in one file, such as 5GB.
+        check: Write a page on whether the merge is sound.
         json: Print JSON.
 
     Raises:
@@ -59,19 +63,28 @@ def merge_config(
     if target is None:
         raise InputError("where the result goes is missing: dale merge CONFIG OUT")
     notes: list[str] = []
+    checked: list[Checked] = []
     try:
         with _watching(quiet=json) as watch:
             options = {"seed": seed, "shard_bytes": limit, "watch": watch}
+            options |= {"check": checked.append} if check else {}
             files = run_config(source, target, note=notes.append, **options)
     except ConfigError as error:
         _complain(error.origin, error.problems, json)
         raise typer.Exit(1) from None
+    if not json:
+        _tell(notes)
+        written = sum(file.stat().st_size for file in files)
+        out.print(f"{target}: {count(len(files), 'file')}, {_bytes(written)}")
+    said: dict[str, Any] = {}
+    for one in checked:
+        page = target / PAGE
+        words = {"title": target.name, "subtitle": f"made from {source.name}"}
+        words |= {"recipe": source.read_text(encoding="utf-8")}
+        whole = write_page(page, one, notes, **words)
+        said = verdict(str(target), one.found, page if whole else None, json)
     if json:
-        show_json({"files": [str(file) for file in files], "notes": notes})
-        return
-    _tell(notes)
-    written = sum(file.stat().st_size for file in files)
-    out.print(f"{target}: {count(len(files), 'file')}, {_bytes(written)}")
+        show_json({"files": [str(file) for file in files], "notes": notes, **said})
 
 
 def size(text: str) -> int:
@@ -126,11 +139,16 @@ def _show(plan: "ConfigPlan") -> None:
 
 def _cost(plan: "ConfigPlan") -> str:
     cost: Any = plan.cost
+    time = "time unknown, as there is no room for a trial"
+    if cost.tried:
+        time = (
+            f"about {_clock(cost.seconds)} of merging, as {cost.tried:,} made numbers "
+            "took here; slow disks come on top"
+        )
     return (
         f"{_bytes(cost.read_bytes)} to read · {_bytes(cost.write_bytes)} to write, "
         f"{_bytes(cost.free_bytes)} free · {_bytes(cost.memory_bytes)} in memory · "
-        f"about {_clock(cost.seconds)} of merging, as {cost.tried:,} made numbers took "
-        "here; disks come on top"
+        f"{time} · {_bytes(cost.check_bytes)} read again for the page"
     )
 
 
@@ -159,8 +177,13 @@ def _watching(quiet: bool) -> "Iterator[Watch | None]":
     columns = (words, BarColumn(bar_width=24), share, TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as bar:
         task, start = bar.add_task("merging", total=None), time.monotonic()
+        before = 0
 
         def watch(done: int, whole: int) -> None:
+            nonlocal before
+            if done < before:  # the result is read from its beginning
+                bar.reset(task, description="checking")
+            before = done
             if time.monotonic() - start > 1:
                 bar.update(task, completed=done, total=whole)
 

@@ -1,14 +1,76 @@
-"""What ``dale merge RUN`` shows: the decisions, the numbers, the new member."""
+"""``dale merge RUN``: the decisions, the numbers, the new member, the page."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dale.cli.common import count, number, out, percent, table
+from dale.cli.common import count, number, out, percent, show_json, table
+from dale.cli.merge_check import verdict, write_page
 
 if TYPE_CHECKING:
+    from dale.recipes import Workbench
     from dale.store import Member
 
 _MEANS = ("uniform", "weighted", "greedy_soup", "suffix", "random_subsets")
+
+
+def merge_run(
+    source: Path,
+    method: str,
+    *,
+    settings: Sequence[str] | None,
+    scan: str | None,
+    check: bool,
+    json: bool,
+    **options: Any,
+) -> None:
+    """Fuse members of a run.
+
+    Args:
+        source: The run.
+        method: How.
+        settings: Of the method, as words.
+        scan: A setting to be chosen, and its values.
+        check: Write a page on whether the merge is sound.
+        json: Print JSON.
+        options: Others of `dale.recipes.fuse`.
+    """
+    from dale.recipes import Workbench, fuse
+    from dale.recipes.fusion import numbers, read
+    from dale.store import Run
+
+    bench = Workbench(Run(source))
+    made = fuse(
+        bench,
+        method,
+        settings=read(settings or []),
+        scan=None if scan is None else numbers(scan),
+        **options,
+    )
+    if not json:
+        show_made(made)
+    said = _checked(bench, made, json) if check else {}
+    if json:
+        show_json(
+            {
+                "label": made.label,
+                "digest": made.digest,
+                "parents": list(made.parents),
+                "scores": dict(made.scores),
+                "details": dict(made.details),
+                **said,
+            }
+        )
+
+
+def _checked(bench: "Workbench", made: "Member", json: bool) -> dict[str, Any]:
+    from dale.recipes.fusion import check_fused
+
+    checked, measure = check_fused(bench, made)
+    page = bench.run.folder / "report" / f"merge-{made.id}.html"
+    words = {"title": made.label, "subtitle": f"{made.how} in {bench.run.folder.name}"}
+    whole = write_page(page, checked, measure=measure, **words)
+    return verdict(made.label, checked.found, page if whole else None, json)
 
 
 def show_made(made: "Member") -> None:

@@ -23,6 +23,7 @@ from dale.merge.average import (
 )
 from dale.merge.barrier import Barrier, barriers
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
+from dale.merge.compare import TensorRow
 from dale.merge.config import load_config, plan_config, run_config
 from dale.merge.contribution import (
     contribution,
@@ -61,7 +62,7 @@ from dale.merge.ram import ram, ramplus_tl
 from dale.merge.refresh import refresh, refreshed
 from dale.merge.scan import Scan, expo, robust, scan, suffix, wise_ft
 from dale.merge.sce import sce
-from dale.merge.soundness import Soundness, TensorRow, check
+from dale.merge.soundness import Soundness, check
 from dale.merge.soup import Decision, Soup, greedy, greedy_soup, uniform_soup
 from dale.merge.sphere import nuslerp, slerp
 from dale.merge.stock import model_stock

@@ -15,7 +15,8 @@ from dale.weights.match import ties_of
 from dale.weights.stamp import Stamp, stamp_of_view
 
 _HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
-_KEY = "tie_word_embeddings"
+TIE = "tie_word_embeddings"
+"""The key in a configuration that says whether the head is the table."""
 
 
 def head_names(weights: Weights) -> tuple[str | None, str | None]:
@@ -71,7 +72,7 @@ def same_heads(
     if not any(table for table, _ in pairs):
         return [*weights_K], None
     rows = zip(weights_K, configs_K, pairs, labels, strict=True)
-    tied_K = [_tied(*row, read) for row in rows]
+    tied_K = [is_tied(*row, read=read) for row in rows]
     if all(tied_K):
         return [
             weights if head is None else Headless(weights, head)
@@ -86,28 +87,51 @@ def same_heads(
     ], False
 
 
-def _tied(
+def stated(config: Mapping[str, Any]) -> bool | None:
+    """Whether a configuration says that the head is the table; None if it is silent.
+
+    Example:
+        >>> stated({"text_config": {"tie_word_embeddings": True}}), stated({})
+        (True, None)
+    """
+    inner = config.get("text_config")
+    return config.get(TIE, inner.get(TIE) if isinstance(inner, Mapping) else None)
+
+
+def is_tied(
     weights: Weights,
     config: Mapping[str, Any],
     names: tuple[str | None, str | None],
     label: str,
-    read: bool,
+    *,
+    read: bool = True,
 ) -> bool:
+    """Whether a model's head is its table of embeddings; see `same_heads`.
+
+    Args:
+        weights: The model.
+        config: What its ``config.json`` says.
+        names: Of its table and its head, as far as it has them.
+        label: What to call it in messages.
+        read: Compare the two where the configuration does not deny it.
+
+    Raises:
+        WeightsError: The configuration says so, and it is not.
+    """
     table, head = names
-    inner = config.get("text_config")
-    stated = config.get(_KEY, inner.get(_KEY) if isinstance(inner, Mapping) else None)
+    said = stated(config)
     if head is None or table is None:
-        return stated is not False or head is None
+        return said is not False or head is None
     if ties_of(weights).get(head, head) == ties_of(weights).get(table, table):
         return True
-    if stated is False:
+    if said is False:
         return False
     if not read:
-        return stated is True
+        return said is True
     same = torch.equal(weights[head], weights[table])
-    if stated and not same:
+    if said and not same:
         raise WeightsError(
-            f"{label}: {_KEY} is true in its config.json, but {head!r} differs from "
+            f"{label}: {TIE} is true in its config.json, but {head!r} differs from "
             f"{table!r}; set it to false if the head is its own"
         )
     return same

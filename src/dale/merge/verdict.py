@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from dale.merge.barrier import Barrier
 
 if TYPE_CHECKING:
-    from dale.merge.soundness import TensorRow
+    from dale.merge.compare import TensorRow
 
 Verdict = Literal["sound", "doubtful", "broken"]
 
@@ -33,12 +33,14 @@ class Judgement:
     Attributes:
         verdict: ``"sound"``, ``"doubtful"`` or ``"broken"``.
         headline: The verdict in one sentence.
-        reasons: What speaks for or against the merge, the worst first.
+        reasons: What speaks against the merge, the worst first, and then for it.
+        against: How many of them speak against it.
     """
 
     verdict: Verdict
     headline: str
     reasons: tuple[str, ...]
+    against: int = 0
 
 
 def judged(
@@ -46,23 +48,25 @@ def judged(
     cosines_KK: Sequence[Sequence[float]],
     based: bool,
     barriers: Sequence[Barrier] = (),
+    labels: Sequence[str] = (),
 ) -> Judgement:
     """Put figures into words.
 
-    A merge is *broken* when an element became NaN or infinite, when a tensor is more
-    than ten times larger or smaller than those of the inputs, or when the loss is
-    more than twice that of the worst input. It is *doubtful* when the matrices' median
-    norm is off by more than a tenth, when two models pull against each other (cosine of
-    task vectors below −0.2) or are strangers (cosine of weights below 0.5), when a path
-    to an input crosses a barrier of more than a tenth of the larger loss at its ends,
-    or when the loss is above that of the worst input. The thresholds are rules of
-    thumb; data decides.
+    A merge is *broken* when an element is NaN, or became infinite, when a tensor is
+    more than ten times larger or smaller than those of the inputs, or when the loss is
+    more than twice that of the worst input. It is *doubtful* when an input has a NaN
+    that the result has not, when the matrices' median norm is off by more than a tenth,
+    when two models pull against each other (cosine of task vectors below −0.2) or are
+    strangers (cosine of weights below 0.5), when a path to an input crosses a barrier
+    of more than a tenth of the larger loss at its ends, or when the loss is above that
+    of the worst input. The thresholds are rules of thumb; data decides.
 
     Args:
         rows: One for each tensor.
         cosines_KK: Between task vectors, or weights.
         based: The cosines are those of task vectors.
         barriers: From each input to the result.
+        labels: What to call the inputs and, last, the base.
 
     Returns:
         The verdict and its reasons.
@@ -71,27 +75,54 @@ def judged(
         >>> judged([], ((1.0, -0.5), (-0.5, 1.0)), based=True).reasons[0]
         'two models pull against each other: their cosine is -0.50'
     """
+    count = len(cosines_KK)
+    known = labels or (*(f"input {k + 1}" for k in range(count)), "the base")
     broken = [*_values(rows), *_sizes(rows), *_losses(barriers, 2.0)]
     doubts = [
+        *_spoilt(rows, known),
         *_shrunk(rows),
         *_directions(cosines_KK, based),
         *(() if broken else _losses(barriers, 1.0)),
-        *_paths(barriers),
+        *_paths(barriers, known),
     ]
     verdict: Verdict = "broken" if broken else "doubtful" if doubts else "sound"
     calm = (
-        *(("all values are finite",) if not _values(rows) else ()),
+        *_finite(rows),
         *(("no barrier on the way to any input",) if _flat(barriers) else ()),
     )
-    return Judgement(verdict, _HEADLINES[verdict], (*broken, *doubts, *calm))
+    against = (*broken, *doubts)
+    return Judgement(
+        verdict, _HEADLINES[verdict], (*against, *calm), against=len(against)
+    )
 
 
 def _values(rows: Sequence["TensorRow"]) -> list[str]:
-    bad = [row for row in rows if row.not_finite > row.not_finite_before]
+    """What became NaN or infinite, or was NaN before."""
+    bad = [row for row in rows if row.not_finite > row.not_finite_before or row.nan]
     if not bad:
         return []
     count = sum(row.not_finite for row in bad)
-    return [f"{count} elements are NaN or infinite, in {_named(bad)}"]
+    noun = "element is" if count == 1 else "elements are"
+    return [f"{count} {noun} NaN or infinite, in {_named(bad)}"]
+
+
+def _spoilt(rows: Sequence["TensorRow"], labels: Sequence[str]) -> list[str]:
+    """Inputs with values that are not a number."""
+    found = []
+    for place, label in enumerate(labels):
+        bad = [row for row in rows if place in row.nan_in]
+        if bad:
+            found.append(f"{label} has values that are NaN, in {_named(bad)}")
+    return found if len(found) <= _SHOWN else [*found[:_SHOWN], "and more inputs do"]
+
+
+def _finite(rows: Sequence["TensorRow"]) -> list[str]:
+    odd = [row for row in rows if row.not_finite]
+    if not odd:
+        return ["all values are finite"]
+    if _values(rows):
+        return []
+    return [f"infinite values only where inputs have them, in {_named(odd)}"]
 
 
 def _sizes(rows: Sequence["TensorRow"]) -> list[str]:
@@ -142,12 +173,12 @@ def _losses(barriers: Sequence[Barrier], factor: float) -> list[str]:
     return [f"the loss is {end:.4g}, that of the worst input {worst:.4g}"]
 
 
-def _paths(barriers: Sequence[Barrier]) -> list[str]:
+def _paths(barriers: Sequence[Barrier], labels: Sequence[str]) -> list[str]:
     found = []
-    for place, path in enumerate(barriers, start=1):
+    for label, path in zip(labels, barriers, strict=False):
         if _high(path):
             found.append(
-                f"the loss rises by {path.height:.3g} on the way to input {place}, "
+                f"the loss rises by {path.height:.3g} on the way from {label}, "
                 f"at t = {path.at:.2f}"
             )
     return found[:_SHOWN]

@@ -25,6 +25,8 @@ def write_check(
     base: str | None = None,
     measure: str = "loss",
     recipe: str | None = None,
+    subtitle: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write what `dale.merge.check` found as a page, and its numbers beside it.
 
@@ -36,6 +38,8 @@ def write_check(
         base: What to call the common ancestor, if there is one.
         measure: What the loss of the barriers is, such as ``"NLL on validation"``.
         recipe: Text of the configuration that made the merge, to be shown.
+        subtitle: Under the title.
+        notes: What a reader should know beside the figures, one line each.
 
     Returns:
         The page's path.
@@ -61,11 +65,14 @@ def write_check(
             "for each"
         )
     document = finite(check_document(found, models, base, measure))
+    document["soundness"]["notes"] = list(notes)
     document |= {
         "schema": 1,
         "title": title,
+        "subtitle": subtitle,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": recipe,
+        "recipe_name": "configuration",
         "versions": versions(),
     }
     numbers = json.dumps(document, indent=1) + "\n"

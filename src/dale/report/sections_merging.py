@@ -23,8 +23,10 @@ def soundness(document: Mapping, plots: Plots) -> Html | None:
         _paths(found, names, plots),
     ]
     shown = [part for part in made if part is not None]
+    notes = found.get("notes") or ()
     return join(
         tag("p", _lede(found), class_="lede"),
+        tag("ul", *(tag("li", str(note)) for note in notes)) if notes else None,
         tag("div", *shown, class_="pair") if shown else None,
         _models(found, names),
         _tensors(found),

@@ -153,7 +153,8 @@ def _member(row: Mapping, keys: Sequence[str]) -> Html:
 def recipe(document: Mapping, plots: Plots) -> Html | None:
     """The recipe that made the run, to copy."""
     text = document.get("recipe")
-    return _folded("recipe.yaml", _copyable(str(text), "recipe")) if text else None
+    name = str(document.get("recipe_name") or "recipe.yaml")
+    return _folded(name, _copyable(str(text), "recipe")) if text else None
 
 
 def footer(document: Mapping) -> Html | None:

@@ -12,6 +12,7 @@ from dale.merge.config.findings import Findings
 from dale.merge.config.schema import TYPES, MergeConfig
 from dale.merge.config.slots import Slot
 from dale.merge.job import Job, Source
+from dale.merge.moments import with_moments
 from dale.merge.table import METHODS
 from dale.weights import Weights
 
@@ -37,10 +38,13 @@ class Assembler:
         self._filler = Filler(self.method, findings)
 
     def jobs(self, slots: Sequence[Slot]) -> list[Job]:
-        """One job for every tensor; those with a problem are left out."""
+        """One job for every tensor; those with a problem are left out.
+
+        Running means and variances are mixed, see `dale.merge.moments`.
+        """
         found = [job for slot in slots for job in self._job(slot)]
         self._filler.finish()
-        return _tied(found)
+        return with_moments(_tied(found))
 
     def _job(self, slot: Slot) -> Iterator[Job]:
         sources = []

@@ -13,6 +13,7 @@ from dale.merge.config.anatomy import depths
 from dale.merge.config.findings import Findings
 from dale.merge.config.reference import Opened
 from dale.merge.config.slots import Lengths
+from dale.merge.heads import TIE, stated
 from dale.merge.job import Job
 
 _TYPES = ("dtype", "torch_dtype")
@@ -27,7 +28,7 @@ def edited(
     given: Mapping[str, Any],
     lengths: Sequence[Lengths],
     jobs: Iterable[Job],
-    untied: bool,
+    tied: bool | None,
     findings: Findings,
 ) -> dict[str, Any]:
     """The donor's ``config.json``, made to fit the result.
@@ -36,7 +37,8 @@ def edited(
         given: As the donor has it.
         lengths: Lists of layers that slices put together.
         jobs: Of the result, for its type.
-        untied: The result stores a head that the donor may tie to its embeddings.
+        tied: Whether the head of the result is its table of embeddings; None if that is
+            as the donor says.
         findings: For a number of layers that cannot be set.
 
     Returns:
@@ -48,9 +50,11 @@ def edited(
     kinds = {job.dtype for job in jobs if job.dtype.is_floating_point}
     if len(kinds) == 1:
         _typed(config, kinds.pop())
-    if untied and config.get("tie_word_embeddings") is not False:
-        findings.note("tie_word_embeddings is set to false, as not all models tie them")
-        config["tie_word_embeddings"] = False
+    if tied is not None and stated(config) is not tied:
+        why = "all models" if tied else "not all models"
+        word = str(tied).lower()
+        findings.note(f"tie_word_embeddings is set to {word}, as {why} tie them")
+        _tied(config, tied)
     return config
 
 
@@ -88,6 +92,14 @@ def _deepened(config: dict[str, Any], length: Lengths, findings: Findings) -> No
     for key, value in inner.items():
         if isinstance(value, list) and len(value) == length.before and "layer" in key:
             inner[key] = [value[i] for i in length.origin if i < len(value)]
+
+
+def _tied(config: dict[str, Any], value: bool) -> None:
+    """Say whether the head is the table, wherever the config says it."""
+    config[TIE] = value
+    for key, inner in config.items():
+        if isinstance(inner, dict) and key.endswith("config") and TIE in inner:
+            inner[TIE] = value
 
 
 def _typed(config: dict[str, Any], dtype: torch.dtype) -> None:

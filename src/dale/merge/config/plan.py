@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from dale.errors import ConfigError
+from dale.merge.after import Checked, check_jobs
 from dale.merge.config.anatomy import Anatomy, is_early
 from dale.merge.config.cost import Cost, cost
 from dale.merge.config.loading import check_config, read_config
 from dale.merge.config.prepare import Prepared, prepare
 from dale.merge.config.schema import MergeConfig
 from dale.merge.job import Job
+from dale.merge.moments import STATISTICS, label_of
 from dale.merge.place import place_problem
 from dale.merge.stream import SHARD, Watch, write_jobs
 
@@ -81,7 +83,7 @@ def plan_config(config: Config, out: str | Path = "merged") -> ConfigPlan:
     """
     out = Path(out)
     try:
-        ready, origin = _prepared(config)
+        ready, origin = _prepared(config, read=False)
     except ConfigError as error:
         return ConfigPlan(error.origin, error.problems, (), (), None, (), (), None)
     found = cost(ready.jobs, ready.files, out) if ready.jobs else None
@@ -105,6 +107,7 @@ def run_config(
     shard_bytes: int = SHARD,
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
+    check: Callable[[Checked], None] | None = None,
 ) -> list[Path]:
     """Do the merge that a configuration describes.
 
@@ -113,9 +116,12 @@ def run_config(
         out: A folder that is new or empty. It appears when it is whole.
         seed: Of methods that draw at random.
         shard_bytes: The most bytes of tensors in one file.
-        watch: Called now and then with the bytes done and the bytes there will be.
+        watch: Called now and then with the bytes done and the bytes there will be, and
+            once more from the beginning while the result is checked.
         note: Called with every note before the work begins, and with a line when an
             unfinished merge is taken up again.
+        check: Called at the end, when the result is in its place, with what
+            `dale.merge.after` finds about it. Nothing is read again without.
 
     Returns:
         The files with tensors.
@@ -126,32 +132,35 @@ def run_config(
         DiskError: The disk refused a write.
     """
     out = Path(out)
-    ready, origin = _prepared(config)
+    ready, origin = _prepared(config, read=True)
     problems = [*ready.problems, *_place_problems(out, ready)]
     if problems:
         raise ConfigError(origin, problems)
     for line in ready.notes if note is not None else ():
         note(line)  # type: ignore[misc]
-    return write_jobs(
+    files = write_jobs(
         ready.jobs,
         out,
         seed=seed,
         shard_bytes=shard_bytes,
-        words=_WORDS,
+        words=_WORDS | label_of(ready.jobs),
         files=ready.files,
         watch=watch,
         tell=note,
     )
+    if check is not None:
+        check(check_jobs(ready.jobs, out, ready.labels, watch=watch))
+    return files
 
 
-def _prepared(config: Config) -> tuple[Prepared, str]:
+def _prepared(config: Config, read: bool) -> tuple[Prepared, str]:
     if isinstance(config, MergeConfig):
-        return prepare(config, Path()), "configuration"
+        return prepare(config, Path(), read=read), "configuration"
     origin, text = str(config), read_config(config)
     parsed, problems = check_config(text, origin)
     if parsed is None:
         raise ConfigError(origin, problems)
-    ready = prepare(parsed, Path(config).parent, text)
+    ready = prepare(parsed, Path(config).parent, text, read)
     return replace(ready, problems=(*problems, *ready.problems)), origin
 
 
@@ -170,6 +179,9 @@ def _parts(jobs: Sequence[Job]) -> list[Part]:
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         stack = anatomy.place(job.name).stack
+        if job.method in STATISTICS:
+            groups.setdefault("running statistics", []).append(job)
+            continue
         if stack:
             name = f"{stack}0 … {anatomy.stacks[stack] - 1}"
         else:

@@ -34,6 +34,7 @@ class Prepared:
         files: More files of the result.
         models: Every model, in the order in which they were named.
         donor: Gives config and tokenizer.
+        labels: Names of the models, by the identity of the weights in the jobs.
         problems: One line for each; the merge cannot run if there are any.
         notes: One line for each thing that is done otherwise than one might think.
     """
@@ -43,51 +44,57 @@ class Prepared:
     files: Mapping[str, bytes]
     models: Sequence[Opened]
     donor: Opened | None
+    labels: Mapping[int, str]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def prepare(config: MergeConfig, near: Path, text: str = "") -> Prepared:
+def prepare(
+    config: MergeConfig, near: Path, text: str = "", read: bool = False
+) -> Prepared:
     """Read the headers of every model, and work out every tensor of the result.
 
     Args:
         config: The configuration.
         near: Its folder, in which relative paths may begin.
         text: Its text, to be kept beside the result.
+        read: Compare heads of language models with their embeddings, where their
+            configurations do not say which they are. No other tensor is read.
 
     Returns:
-        Jobs, files, problems and notes. No tensor is read.
+        Jobs, files, problems and notes.
     """
     findings = Findings()
     shelf = Shelf(near, findings)
     if not _known(config.merge_method, findings):
         for reference in references(config):
             shelf(reference)
-        return Prepared(config, [], {}, shelf.models, None, findings.problems, ())
+        return Prepared(config, [], {}, shelf.models, None, {}, findings.problems, ())
     parts = sections(config, shelf, findings)
     for model in shelf.models:
         check_depths(model, findings)
     donor = _donor(config, shelf, parts)
     files: dict[str, bytes] = {}
     jobs: list[Job] = []
+    labels: dict[int, str] = {}
     if donor is not None:
-        slotter = Slotter(parts, findings)
+        slotter = Slotter(parts, findings, read)
         base = None if config.base_model is None else shelf(config.base_model)
         words = aligned(config, shelf, base, findings)
+        labels = {id(words.weights[id(one)]): one.name for one in shelf.models}
         jobs = Assembler(config, words.weights, findings).jobs(slotter.slots)
         with findings.catching():
             files |= _files(donor, shelf, words, findings)
         if CONFIG in files:
             given = json.loads(files[CONFIG])
-            made = edited(given, slotter.lengths, jobs, slotter.untied, findings)
+            made = edited(given, slotter.lengths, jobs, slotter.tied, findings)
             files[CONFIG] = as_bytes(made)
     if text:
         files[COPY] = text.encode()
     if not jobs and not findings.problems:
         findings.problem("the result has no tensors")
-    return Prepared(
-        config, jobs, files, shelf.models, donor, findings.problems, findings.notes
-    )
+    found = findings.problems, findings.notes
+    return Prepared(config, jobs, files, shelf.models, donor, labels, *found)
 
 
 def _files(

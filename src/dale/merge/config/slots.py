@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dale.merge.config.anatomy import Anatomy, embedding, is_derived, is_early, is_head
 from dale.merge.config.findings import Findings
+from dale.merge.config.heads import tied_heads
 from dale.merge.config.pieces import Piece, Section
 from dale.merge.config.reference import Opened
 
@@ -58,22 +59,27 @@ class Slotter:
     Args:
         sections: What goes where.
         findings: For what is missing.
+        read: Compare a stored head with the table of embeddings where the configuration
+            of its model does not say that it is its own; otherwise only headers count.
 
     Attributes:
         slots: Every tensor of the result.
         lengths: Of lists of layers that slices put together.
-        untied: Whether a head that some models share with their embeddings is stored on
-            its own in the result.
+        tied: Whether the head of the result is its table of embeddings, where that is
+            not as every model says it.
     """
 
-    def __init__(self, sections: Sequence[Section], findings: Findings) -> None:
+    def __init__(
+        self, sections: Sequence[Section], findings: Findings, read: bool = False
+    ) -> None:
         self.findings = findings
         self.sections = sections
         self.lengths: list[Lengths] = []
-        everyone = _models(sections)
-        tied = [_tied(model) for model in everyone]
-        self._all_tied = bool(tied) and all(tied)
-        self.untied = any(tied) and not self._all_tied
+        self.tied: bool | None = None
+        self._ties = tied_heads(_models(sections), findings, read)
+        self._all_tied = bool(self._ties) and all(self._ties.values())
+        if any(self._ties.values()) and not self._all_tied:
+            self.tied = False
         self.slots = [slot for section in sections for slot in self._section(section)]
         self.slots.sort(key=lambda slot: slot.order)
         self._unclaimed()
@@ -170,10 +176,11 @@ class Slotter:
             self.findings.note(
                 f"{name} is tied to the embeddings in every model and not stored again"
             )
+            self.tied = True
             return
         found = []
         for entrant, given in zip(piece.everyone, names, strict=True):
-            found.append(_name_in(entrant.model, given))
+            found.append(self._name_in(entrant.model, given))
         lost = [
             e.model.name for e, n in zip(piece.everyone, found, strict=True) if not n
         ]
@@ -185,6 +192,13 @@ class Slotter:
         if not lost:
             sure = tuple(given for given in found if given is not None)
             yield Slot(name, piece, sure, t, order)
+
+    def _name_in(self, model: Opened, name: str) -> str | None:
+        """What a model calls a tensor; embeddings stand for a head that is tied."""
+        if name in model.weights:
+            return name
+        tied = is_head(name) and self._ties[id(model)]
+        return embedding(model.anatomy.names) if tied else None
 
     def _stored_apart(self, piece: Piece, name: str) -> bool:
         return not all(name in one.model.ties for one in piece.everyone)
@@ -258,20 +272,3 @@ def _models(sections: Iterable[Section]) -> list[Opened]:
             for entrant in piece.everyone:
                 found.setdefault(id(entrant.model), entrant.model)
     return list(found.values())
-
-
-def _tied(model: Opened) -> bool:
-    """Whether the head of a model is its table of embeddings."""
-    names = model.anatomy.names
-    flag = model.config.get("tie_word_embeddings")
-    stored = any(is_head(name) and name not in model.ties for name in names)
-    if stored:
-        return flag is True
-    return flag is not False and embedding(names) is not None
-
-
-def _name_in(model: Opened, name: str) -> str | None:
-    """What a model calls a tensor; its embeddings stand for a head that is tied."""
-    if name in model.weights:
-        return name
-    return embedding(model.anatomy.names) if is_head(name) and _tied(model) else None

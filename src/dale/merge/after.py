@@ -1,0 +1,108 @@
+"""After a merge: the files that were written, held against what they were made of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dale.merge.compare import Sums, one_thread
+from dale.merge.job import Job, Source
+from dale.merge.moments import STATISTICS
+from dale.merge.soundness import Soundness, concluded
+from dale.weights import Weights, open_weights
+
+SAMPLE = 1 << 14
+"""Elements of a tensor that are compared after every merge, at most."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found about the result of jobs.
+
+    Attributes:
+        found: The figures, and a verdict in words.
+        models: What the inputs are called, in the order of the figures.
+        base: What their common ancestor is called, if they have one.
+        carried: Names of integers and complex tensors, which are not compared.
+    """
+
+    found: Soundness
+    models: tuple[str, ...]
+    base: str | None
+    carried: tuple[str, ...] = ()
+
+
+def check_jobs(
+    jobs: Sequence[Job],
+    result: str | Path | Weights,
+    labels: Mapping[int, str] | None = None,
+    *,
+    sample: int = SAMPLE,
+    watch: Callable[[int, int], None] | None = None,
+) -> Checked:
+    """Hold a result against what jobs made it from, tensor by tensor.
+
+    Every tensor is compared with its own sources, whatever their models call it: with
+    the layers that a slice took, with rows in the order of the new vocabulary, with
+    the product of an adapter. A model that has no part in a tensor has none in its
+    figures.
+
+    Args:
+        jobs: All of the result.
+        result: Where it is, or its tensors.
+        labels: What the models are called, by the identity of their weights.
+        sample: Elements of a tensor that are compared, at most; all are searched for
+            NaN and infinities.
+        watch: Called now and then with the bytes done and the bytes there are.
+
+    Returns:
+        What `dale.merge.check` measures on weights.
+
+    Raises:
+        WeightsError: A file cannot be read.
+
+    Example:
+        >>> import torch
+        >>> pair = [{"w": torch.full((2,), value)} for value in (1.0, 3.0)]
+        >>> sources = tuple(Source(weights, "w") for weights in pair)
+        >>> job = Job("mean", sources, None, "linear", shape=(2,))
+        >>> done = check_jobs([job], {"mean": torch.full((2,), 2.0)})
+        >>> done.models, done.found.judgement.verdict
+        (('input 1', 'input 2'), 'sound')
+    """
+    merged = open_weights(result) if isinstance(result, str | Path) else result
+    bases = dict.fromkeys(id(job.base.weights) for job in jobs if job.base is not None)
+    inputs_J = [_inputs(job, bases) for job in jobs]
+    models = dict.fromkeys(key for inputs in inputs_J for key in inputs)
+    place = {key: k for k, key in enumerate(models)}
+    names = labels or {}
+    shown = [names.get(key, f"input {k}") for k, key in enumerate(models, start=1)]
+    sums = Sums(len(place), bool(bases), sample)
+    carried, done, whole = [], 0, sum(job.nbytes for job in jobs)
+    with one_thread():
+        for job, inputs in zip(jobs, inputs_J, strict=True):
+            if job.dtype.is_floating_point:
+                reads = {place[key]: source.read for key, source in inputs.items()}
+                base = None if job.base is None else job.base.read
+                sums.add(job.name, merged[job.name], reads, base)
+            else:
+                carried.append(job.name)
+            done += job.nbytes
+            if watch is not None:
+                watch(done, whole)
+    origin = ", ".join(names.get(key, "base") for key in bases)
+    return Checked(
+        concluded(sums, bool(bases), labels=(*shown, origin)),
+        tuple(shown),
+        origin or None,
+        tuple(carried),
+    )
+
+
+def _inputs(job: Job, bases: Mapping[int, None]) -> dict[int, Source]:
+    """The tensors that stand beside the result, by the identity of their models."""
+    sources = job.sources_K
+    if job.method in STATISTICS:
+        # a variance is mixed from variances and means, and the base counts as a model
+        count = len(job.settings["shares"])
+        sources = tuple(one for one in sources[:count] if id(one.weights) not in bases)
+    return {id(source.weights): source for source in sources}

@@ -1,0 +1,284 @@
+"""Tensors of a merge beside those they were made from: samples, scans and sums.
+
+What is in memory at a time is one tensor of one model, and a sample of it of every
+model. Shape suffixes: K, models; N, those of them that have the tensor; D, elements of
+a sample.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import nan
+
+import torch
+from torch import Tensor
+
+from dale.weights.match import is_inexact
+
+BLOCKS = 16
+"""A sample is so many runs of neighbours, evenly apart."""
+_CHUNK = 1 << 20  # elements that are looked at at a time where some are not finite
+_QUICK = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+Read = Callable[[], Tensor]
+"""Reads a tensor."""
+
+
+@dataclass(frozen=True)
+class TensorRow:
+    """What one tensor of the result looks like beside those it was made from.
+
+    Attributes:
+        name: Of the tensor.
+        shape: Its shape.
+        ratio: ``‖w‖ / mean_k ‖x_k‖``; NaN where the inputs are all zero.
+        conflict: Of the elements that two or more models changed, the share in which
+            not all changes have one sign; NaN without a base.
+        kept: ``‖w − base‖ / mean_k ‖x_k − base‖``; NaN without a base.
+        not_finite: Elements that are NaN or infinite.
+        not_finite_before: The most such elements in an input.
+        nan: Elements that are NaN.
+        nan_in: Places, from 0, of the inputs that have a NaN; one more is the base.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    ratio: float
+    conflict: float
+    kept: float
+    not_finite: int
+    not_finite_before: int
+    nan: int = 0
+    nan_in: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A sample of a tensor, and what was found in all of it.
+
+    Attributes:
+        sample_D: In float64; zero where it is not finite.
+        not_finite: Elements that are NaN or infinite.
+        nan: Elements that are NaN.
+    """
+
+    sample_D: Tensor
+    not_finite: int
+    nan: int
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: reading is bound by memory, and waiting for others costs.
+
+    Example:
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def scanned(tensor: Tensor, most: int) -> Scanned:
+    """Look at every element, and keep at most so many.
+
+    Example:
+        >>> found = scanned(torch.tensor([1.0, float("nan"), float("inf")]), 16)
+        >>> found.sample_D.tolist(), found.not_finite, found.nan
+        ([1.0, 0.0, 0.0], 2, 1)
+    """
+    flat = tensor.detach().reshape(-1)
+    sample_D, odd = _sampled(flat, most).cpu().double(), _not_finite(flat)
+    return Scanned(sample_D.nan_to_num(0, 0, 0) if odd[0] else sample_D, *odd)
+
+
+def _sampled(flat: Tensor, most: int) -> Tensor:
+    if flat.numel() > most:
+        run = most // BLOCKS
+        starts = flat.numel() - run
+        places = [starts * block // (BLOCKS - 1) for block in range(BLOCKS)]
+        flat = torch.cat([flat[place : place + run] for place in places])
+    return flat
+
+
+def _not_finite(flat: Tensor) -> tuple[int, int]:
+    """How many elements are NaN or infinite, and how many are NaN."""
+    if flat.dtype in _QUICK and flat.numel():
+        # twenty times faster than isfinite, and NaN is handed on
+        least, most = flat.aminmax()
+        if bool(least.isfinite() & most.isfinite()):
+            return 0, 0
+    odd = broken = 0
+    for part in flat.split(_CHUNK):
+        wide = part if part.dtype in _QUICK else part.float()
+        odd += int((~wide.isfinite()).sum())
+        broken += int(wide.isnan().sum())
+    return odd, broken
+
+
+class Sums:
+    """Sums over all tensors; those of a sample stand for the whole tensor.
+
+    Args:
+        models: K.
+        based: Whether there is a common ancestor. Cosines and conflicts are of task
+            vectors then, and tensors that it lacks do not count.
+        sample: Elements of a tensor that are kept, at most.
+
+    Attributes:
+        rows: One for each tensor.
+        apart: Names that were looked at alone.
+    """
+
+    def __init__(self, models: int, based: bool, sample: int) -> None:
+        self._models, self._based, self._sample = models, based, sample
+        self._gram_KK = torch.zeros(models, models, dtype=torch.float64)
+        self._lengths_KK = torch.zeros(models, models, dtype=torch.float64)
+        self._sizes_K = torch.zeros(models, dtype=torch.float64)
+        self._steps_K = torch.zeros(models, dtype=torch.float64)
+        self._conflicts, self._changed = 0.0, 0.0
+        self._seen, self._whole = 0, 0
+        self.rows: list[TensorRow] = []
+        self.apart: list[str] = []
+
+    def add(
+        self,
+        name: str,
+        tensor: Tensor,
+        inputs: Mapping[int, Read],
+        base: Read | None = None,
+    ) -> None:
+        """Take in one tensor of the result, and those it was made from.
+
+        Args:
+            name: Of the tensor.
+            tensor: That of the result. Integers and complex numbers are passed over.
+            inputs: By the place of the model.
+            base: That of the common ancestor, if it has one.
+        """
+        if not _comparable(tensor):
+            return
+        mine = scanned(tensor, self._sample)
+        found = {k: self._beside(tensor, read) for k, read in inputs.items()}
+        others = {k: other for k, other in found.items() if other is not None}
+        origin = None if base is None else self._beside(tensor, base)
+        lost = base is not None and origin is None
+        if not others or len(others) < len(found) or lost:
+            self.alone(name, tensor, mine)
+            return
+        everyone = [*others.values(), *([] if origin is None else [origin])]
+        self._seen += mine.sample_D.numel()
+        self._whole += tensor.numel()
+        factor = tensor.numel() / max(mine.sample_D.numel(), 1)
+        ratio, conflict, kept = self._figures(factor, mine, others, origin)
+        bad = [k for k, other in others.items() if other.nan]
+        bad += [self._models] if origin is not None and origin.nan else []
+        self.rows.append(
+            TensorRow(
+                name=name,
+                shape=tuple(tensor.shape),
+                ratio=ratio,
+                conflict=conflict,
+                kept=kept,
+                not_finite=mine.not_finite,
+                not_finite_before=max(o.not_finite for o in everyone),
+                nan=mine.nan,
+                nan_in=tuple(bad),
+            )
+        )
+
+    def alone(self, name: str, tensor: Tensor, found: Scanned | None = None) -> None:
+        """Take in a tensor that has nothing beside it."""
+        if not _comparable(tensor):
+            return
+        found = found or scanned(tensor, self._sample)
+        self.apart.append(name)
+        shape = tuple(tensor.shape)
+        self.rows.append(
+            TensorRow(name, shape, nan, nan, nan, found.not_finite, 0, found.nan)
+        )
+
+    def _beside(self, tensor: Tensor, read: Read) -> Scanned | None:
+        """An input, if it has the shape of the result."""
+        other = read()
+        if other.shape != tensor.shape or not _comparable(other):
+            return None
+        return scanned(other, self._sample)
+
+    def _figures(
+        self,
+        factor: float,
+        mine: Scanned,
+        others: Mapping[int, Scanned],
+        origin: Scanned | None,
+    ) -> tuple[float, float, float]:
+        """Norm ratio, sign conflicts, and the task vector kept."""
+        places_N = torch.tensor([*others])
+        inputs_ND = torch.stack([other.sample_D for other in others.values()])
+        sizes_N = inputs_ND.square().sum(1)
+        self._sizes_K[places_N] += factor * sizes_N
+        steps_N = (mine.sample_D - inputs_ND).square().sum(1)
+        self._steps_K[places_N] += factor * steps_N
+        conflict = kept = nan
+        deltas_ND = inputs_ND
+        if origin is not None:
+            deltas_ND = inputs_ND - origin.sample_D
+            clashing, changed = _clashes(deltas_ND)
+            conflict = clashing / changed if changed else 0.0
+            self._conflicts += factor * clashing
+            self._changed += factor * changed
+            moved = float((mine.sample_D - origin.sample_D).norm())
+            kept = _ratio(moved, deltas_ND.norm(dim=1))
+        if self._based == (origin is not None):
+            gram_NN = factor * (deltas_ND @ deltas_ND.T)
+            at = places_N[:, None], places_N[None, :]
+            self._gram_KK[at] += gram_NN
+            self._lengths_KK[at] += gram_NN.diagonal()[:, None].expand_as(gram_NN)
+        return _ratio(float(mine.sample_D.norm()), sizes_N.sqrt()), conflict, kept
+
+    @property
+    def cosines_KK(self) -> tuple[tuple[float, ...], ...]:
+        """Between task vectors, or weights, over the tensors that two models have.
+
+        NaN where one of them is zero, or there is no such tensor.
+        """
+        lengths_KK = (self._lengths_KK * self._lengths_KK.T).sqrt()
+        cosines_KK = (self._gram_KK / lengths_KK).clamp(-1, 1)
+        return tuple(tuple(row) for row in cosines_KK.tolist())
+
+    @property
+    def distances_K(self) -> tuple[float, ...]:
+        """Of the result from each input, relative to the input's length."""
+        return tuple((self._steps_K / self._sizes_K).sqrt().tolist())
+
+    @property
+    def conflict(self) -> float:
+        """Share of conflicts among what two or more models changed."""
+        if not self._based:
+            return nan
+        return self._conflicts / self._changed if self._changed else 0.0
+
+    @property
+    def share(self) -> float:
+        """Of the elements that were compared."""
+        return self._seen / self._whole if self._whole else nan
+
+
+def _comparable(tensor: Tensor) -> bool:
+    return is_inexact(tensor) and not tensor.is_complex()
+
+
+def _clashes(deltas_ND: Tensor) -> tuple[int, int]:
+    """Elements whose changes differ in sign, and those that two or more changed."""
+    clashing_D = (deltas_ND.amax(0) > 0) & (deltas_ND.amin(0) < 0)
+    changed_D = torch.count_nonzero(deltas_ND, 0) > 1
+    return int(clashing_D.count_nonzero()), int(changed_D.count_nonzero())
+
+
+def _ratio(length: float, lengths: Tensor) -> float:
+    middle = float(lengths.mean())
+    return length / middle if middle > 0 else nan

@@ -1,5 +1,6 @@
 """The command line: ``dale VERB RUN [options]``."""
 
+import gc
 import signal
 import sys
 from typing import Any
@@ -46,6 +47,8 @@ def _run() -> int:
     from dale.cli import verbs  # noqa: F401 - each file adds its verb to the app
     from dale.cli.common import complain, fail
 
+    gc.freeze()  # what was loaded stays
+    gc.enable()
     try:
         code = app(prog_name="dale", standalone_mode=False) or 0
     except DaleError as error:

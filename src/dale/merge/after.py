@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from dale.merge.compare import Sums, one_thread
-from dale.merge.job import Job, Source
+from torch import Tensor
+
+from dale.merge.compare import Seen, Sums
+from dale.merge.job import READING, Job, Source, side_by_side
 from dale.merge.moments import STATISTICS
 from dale.merge.soundness import Soundness, concluded
 from dale.weights import Weights, open_weights
@@ -77,18 +80,25 @@ def check_jobs(
     names = labels or {}
     shown = [names.get(key, f"input {k}") for k, key in enumerate(models, start=1)]
     sums = Sums(len(place), bool(bases), sample)
-    carried, done, whole = [], 0, sum(job.nbytes for job in jobs)
-    with one_thread():
-        for job, inputs in zip(jobs, inputs_J, strict=True):
-            if job.dtype.is_floating_point:
-                reads = {place[key]: source.read for key, source in inputs.items()}
-                base = None if job.base is None else job.base.read
-                sums.add(job.name, merged[job.name], reads, base)
-            else:
-                carried.append(job.name)
-            done += job.nbytes
-            if watch is not None:
-                watch(done, whole)
+    whole = sum(job.nbytes for job in jobs)
+    pairs = [*zip(jobs, inputs_J, strict=True)]
+    real = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+    carried = [job.name for job in jobs if not job.dtype.is_floating_point]
+    done = sum(job.nbytes for job in jobs if not job.dtype.is_floating_point)
+
+    def look(pair: tuple[Job, dict[int, Source]]) -> tuple[Tensor, Seen | None]:
+        job, inputs = pair
+        with READING:
+            tensor = merged[job.name]
+        reads = {place[key]: partial(_read, source) for key, source in inputs.items()}
+        base = None if job.base is None else partial(_read, job.base)
+        return tensor, sums.look(tensor, reads, base)
+
+    for (job, _), seen in zip(real, side_by_side(look, real, None), strict=True):
+        sums.take(job.name, *seen)
+        done += job.nbytes
+        if watch is not None:
+            watch(done, whole)
     origin = ", ".join(names.get(key, "base") for key in bases)
     return Checked(
         concluded(sums, bool(bases), labels=(*shown, origin)),
@@ -96,6 +106,11 @@ def check_jobs(
         origin or None,
         tuple(carried),
     )
+
+
+def _read(source: Source) -> Tensor:
+    with READING:
+        return source.read()
 
 
 def _inputs(job: Job, bases: Mapping[int, None]) -> dict[int, Source]:

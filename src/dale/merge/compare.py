@@ -83,6 +83,23 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A tensor of the result and what stands beside it.
+
+    Attributes:
+        mine: That of the result.
+        others: Those of the models, by their place.
+        origin: That of the common ancestor, if there is one.
+        whole: Whether all could be compared.
+    """
+
+    mine: Scanned
+    others: dict[int, Scanned]
+    origin: Scanned | None
+    whole: bool
+
+
 def scanned(tensor: Tensor, most: int) -> Scanned:
     """Look at every element, and keep at most so many.
 
@@ -160,14 +177,27 @@ class Sums:
             inputs: By the place of the model.
             base: That of the common ancestor, if it has one.
         """
+        self.take(name, tensor, self.look(tensor, inputs, base))
+
+    def look(
+        self, tensor: Tensor, inputs: Mapping[int, Read], base: Read | None = None
+    ) -> Seen | None:
+        """Scan one tensor and those it was made from, which threads may do at once."""
         if not _comparable(tensor):
-            return
-        mine = scanned(tensor, self._sample)
+            return None
         found = {k: self._beside(tensor, read) for k, read in inputs.items()}
         others = {k: other for k, other in found.items() if other is not None}
         origin = None if base is None else self._beside(tensor, base)
         lost = base is not None and origin is None
-        if not others or len(others) < len(found) or lost:
+        whole = bool(others) and len(others) == len(found) and not lost
+        return Seen(scanned(tensor, self._sample), others, origin, whole)
+
+    def take(self, name: str, tensor: Tensor, seen: Seen | None) -> None:
+        """Take in one tensor that was looked at."""
+        if seen is None:
+            return
+        mine, others, origin = seen.mine, seen.others, seen.origin
+        if not seen.whole:
             self.alone(name, tensor, mine)
             return
         everyone = [*others.values(), *([] if origin is None else [origin])]

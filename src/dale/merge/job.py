@@ -26,7 +26,7 @@ from dale.weights import Entry, Weights, entry_of
 from dale.weights.match import is_inexact, listing
 
 _KEPT = 8 << 20
-_READING = Lock()
+READING = Lock()
 """Models may not know how to be read by several threads at a time."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -201,7 +201,7 @@ def _chosen(settings: Mapping[str, Any], function: Callable[..., Any]) -> dict:
 
 
 def _merged(job: Job, seed: int, measured: list[Any]) -> Iterator[Tensor]:
-    with _READING:
+    with READING:
         tensors = job.tensors()
     count = len(job.sources_K)
     tensors_K, base = tensors[:count], tensors[count:]

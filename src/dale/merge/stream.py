@@ -213,6 +213,8 @@ def _fill(
             flusher.wrote(handles[shard], job.nbytes)
             return job.nbytes
 
+        # the largest first, so that threads end at about the same time
+        left.sort(key=lambda job: -job.nbytes)
         for size in side_by_side(write, left, threads):
             done += size
             if watch is not None:

@@ -1,16 +1,16 @@
-"""Masks drawn by sixteen bits at a time have the chance that was asked for."""
+"""Masks drawn by eight bits at a time have the chance that was asked for."""
 
 import pytest
 import torch
 
 from dale.merge.sparse import drawn
 
-COUNT = 1 << 24
+COUNT = 1 << 22
 
 
-@pytest.mark.parametrize("chance", [2**-17, 3 * 2**-17, 0.1, 1 / 3, 0.5, 1 - 2**-17])
+@pytest.mark.parametrize("chance", [2**-17, 2**-9, 0.1, 1 / 3, 0.5, 1 - 2**-9])
 def test_the_chance_is_exact(chance: float) -> None:
-    """Chances below 1/65,536, if rounded, would be six standard deviations off."""
+    """Rounded to 1/256, all but ½ would be more than five standard deviations off."""
     kept = int(drawn(COUNT, chance, torch.Generator().manual_seed(3)).sum())
     spread = (COUNT * chance * (1 - chance)) ** 0.5
     assert abs(kept - COUNT * chance) < 5 * spread

@@ -22,7 +22,7 @@ from dale.weights.digest import raw
 
 MANIFEST = "dale_merge.json"
 KIND = "merge"
-FORMAT = 1
+FORMAT = 2
 """Counts up whenever the same plan may give other bytes."""
 
 

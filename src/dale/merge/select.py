@@ -142,8 +142,9 @@ def _between(
         if not len(bits):
             continue
         above += np.count_nonzero(bits > most)
-        finite = finite and int(bits.max()) >> (dtype.itemsize * 8 - _DIGIT) < (
-            _INFINITE[dtype]
+        finite = (
+            finite
+            and int(bits.max()) >> (dtype.itemsize * 8 - _DIGIT) < (_INFINITE[dtype])
         )
         if least == most:
             inside += np.count_nonzero(bits == least)

@@ -7,18 +7,12 @@ list of pieces: models side by side, from which layer on, with their parameters.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dale.errors import nearest
 from dale.merge.config.findings import Findings
-from dale.merge.config.reference import Opened, find, open_model
-from dale.merge.config.schema import (
-    Input,
-    MergeConfig,
-    Reference,
-    Slice,
-    Span,
-)
+from dale.merge.config.reference import Opened
+from dale.merge.config.schema import Input, MergeConfig, Reference, Slice, Span
+from dale.merge.config.shelf import Shelf
 from dale.merge.config.taking import EVERY, base_first, taken, unused
 from dale.merge.config.values import Value
 from dale.merge.table import METHODS
@@ -81,42 +75,6 @@ class Section:
     pieces: tuple[Piece, ...]
 
 
-class Shelf:
-    """Models by reference; each is opened once.
-
-    Args:
-        near: Folder of the configuration.
-        findings: For models that cannot be opened.
-    """
-
-    def __init__(self, near: Path, findings: Findings) -> None:
-        self.near, self.findings = near, findings
-        self._by_name: dict[str, Opened | None] = {}
-        self._by_place: dict[tuple[str, str], Opened] = {}
-
-    @property
-    def models(self) -> list[Opened]:
-        """All that were opened, in the order in which they were first named."""
-        return list(self._by_place.values())
-
-    def __call__(self, reference: Reference) -> Opened | None:
-        """The model; None if there is none, which is a problem already noted."""
-        name = str(reference)
-        if name not in self._by_name:
-            self._by_name[name] = None
-            with self.findings.catching():
-                self._by_name[name] = self._open(reference)
-        return self._by_name[name]
-
-    def _open(self, reference: Reference) -> Opened:
-        path = find(reference.model, self.near, whole=str(reference))
-        # ./model and model are the same
-        place = "" if path is None else str(path.resolve()), str(reference.lora)
-        if path is None or place not in self._by_place:
-            self._by_place[place] = open_model(reference, self.near)
-        return self._by_place[place]
-
-
 def sections(config: MergeConfig, shelf: Shelf, findings: Findings) -> list[Section]:
     """The modules of the result, with every model opened.
 
@@ -144,19 +102,6 @@ def sections(config: MergeConfig, shelf: Shelf, findings: Findings) -> list[Sect
         pieces = reader.pieces(module.models, module.slices, scopes, where)
         made.append(Section(name, tuple(pieces)))
     return made
-
-
-def references(config: MergeConfig) -> Iterator[Reference]:
-    """Every model that a configuration names, the base first."""
-    if config.base_model is not None:
-        yield config.base_model
-    for part in (config, *(config.modules or {}).values()):
-        for given in part.models or ():
-            yield given.model
-        for piece in part.slices or ():
-            yield from (span.model for span in piece.sources)
-            if piece.base_model is not None:
-                yield piece.base_model
 
 
 class _Reader:

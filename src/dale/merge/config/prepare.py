@@ -10,9 +10,10 @@ from dale.merge.carried import CONFIG, carried
 from dale.merge.config.assemble import Assembler
 from dale.merge.config.donor import as_bytes, check_depths, edited
 from dale.merge.config.findings import Findings
-from dale.merge.config.pieces import Section, Shelf, references, sections
+from dale.merge.config.pieces import Section, sections
 from dale.merge.config.reference import Opened
 from dale.merge.config.schema import MergeConfig
+from dale.merge.config.shelf import Shelf, references
 from dale.merge.config.slots import Slotter
 from dale.merge.config.taking import refusal
 from dale.merge.config.vocabulary import Words, aligned

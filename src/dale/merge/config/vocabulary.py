@@ -7,9 +7,9 @@ from typing import Any
 
 from dale.errors import InputError
 from dale.merge.config.findings import Findings
-from dale.merge.config.pieces import Shelf
 from dale.merge.config.reference import Opened
 from dale.merge.config.schema import MergeConfig, Reference, Tokenizer, TokenOf
+from dale.merge.config.shelf import Shelf
 from dale.merge.tokens import Rule, Taken, Vocabulary, chat_template
 from dale.merge.tokens import aligned as realigned
 from dale.weights import Weights

@@ -19,6 +19,7 @@ import matplotlib
 
 matplotlib.use("agg")
 
+from drawing import BLUE, GREY, INK, ORANGE, STATIC, STYLE, rates
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from pictures_measured import measured
@@ -28,28 +29,6 @@ from dale.recipes import Workbench
 from dale.schedules import SCHEDULES, Schedule
 from dale.store import Run
 from dale.train import STRATEGIES, Budget, Trajectory
-
-STATIC = Path(__file__).parent / "_static"
-BLUE, ORANGE, GREY, INK = "#2a6f97", "#d1603d", "#8d99a6", "#26323d"
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "text.color": INK,
-    "xtick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.color": GREY,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "savefig.dpi": 200,
-}
-
 
 STEPS = 200
 SHAPES: dict[str, dict[str, Any]] = {
@@ -134,7 +113,7 @@ def strategies() -> None:
     for axes, (name, row) in zip(panels.flat, STRATEGIES.items(), strict=False):
         trajectories = row.function(budget)
         if name == "independent":  # one after the other, drawn on top of each other
-            _rates(axes, trajectories[:1])
+            rates(axes, trajectories[:1])
             axes.text(
                 0.98,
                 0.92,
@@ -145,7 +124,7 @@ def strategies() -> None:
                 color=GREY,
             )
         else:
-            _rates(axes, trajectories)
+            rates(axes, trajectories)
         if name == "swa":
             _averaged(axes, trajectories[0])
         axes.set_title(name, family="DejaVu Sans Mono")
@@ -156,25 +135,6 @@ def strategies() -> None:
         axes.set_xlabel("update, of a budget of 1000")
     figure.tight_layout()
     figure.savefig(STATIC / "strategies.png")
-
-
-def _rates(axes: Axes, trajectories: Sequence[Trajectory]) -> None:
-    begun = 0
-    for trajectory in trajectories:
-        steps = trajectory.steps
-        rates = trajectory.schedule.values()
-        axes.plot([begun + s for s in range(steps)], rates, color=BLUE, lw=1.4)
-        taken = trajectory.member_steps()
-        axes.plot(
-            [begun + step for step in taken],
-            [rates[step - 1] for step in taken],
-            "o",
-            color=ORANGE,
-            ms=5,
-            clip_on=False,
-            zorder=3,
-        )
-        begun += steps
 
 
 def _averaged(axes: Axes, trajectory: Trajectory) -> None:
@@ -206,7 +166,7 @@ def demo(folder: Path) -> None:
 
 
 def _training(rate: Axes, curve: Axes, snapshot: Trajectory, bench: Workbench) -> None:
-    _rates(rate, [snapshot])
+    rates(rate, [snapshot])
     rate.set_title("One run of cosine cycles")
     rate.set_ylabel("learning rate")
     rate.set_ylim(bottom=0)

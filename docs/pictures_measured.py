@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from drawing import BLUE, GREEN, GREY, INK, ORANGE, STATIC, rates
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from dale.recipes import compare_averages, diagnose, every_strategy, plan, start
 from dale.recipes.workbench import Workbench
 from dale.store import Run
-from dale.train import Trajectory, parse_recipe
+from dale.train import parse_recipe
 
-STATIC = Path(__file__).parent / "_static"
-BLUE, ORANGE, GREEN = "#2a6f97", "#d1603d", "#5a9a68"
-GREY, INK = "#8d99a6", "#26323d"
 RECIPE = """\
 seed: 0
 data: {source: digits, val: 400, test: 900}
@@ -80,7 +78,9 @@ def planned(bench: Workbench) -> None:
         trajectories = made[price.strategy]
         assert not isinstance(trajectories, str)
         repeated = price.steps > budget
-        _rates(curve, trajectories[:1] if repeated else trajectories)
+        rates(curve, trajectories[:1] if repeated else trajectories, size=3.5)
+        curve.set_ylim(bottom=0)
+        curve.set_yticks(())
         if repeated:
             words = f"{len(trajectories)} times, one after another"
             curve.text(
@@ -95,26 +95,6 @@ def planned(bench: Workbench) -> None:
         axes.set_title(words)
     panels[-1, 0].set_xlabel("update")
     figure.savefig(STATIC / "plan.png", dpi=150)
-
-
-def _rates(axes: Axes, trajectories: Sequence[Trajectory]) -> None:
-    """Learning rates one after the other, members marked."""
-    begun = 0
-    for one in trajectories:
-        rates, taken = one.schedule.values(), one.member_steps()
-        axes.plot([begun + s for s in range(one.steps)], rates, color=BLUE, lw=1.2)
-        axes.plot(
-            [begun + step for step in taken],
-            [rates[step - 1] for step in taken],
-            "o",
-            color=ORANGE,
-            ms=3.5,
-            clip_on=False,
-            zorder=3,
-        )
-        begun += one.steps
-    axes.set_ylim(bottom=0)
-    axes.set_yticks(())
 
 
 def _bar(axes: Axes, length: float, words: str, colour: str) -> None:

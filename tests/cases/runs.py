@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dale.recipes import Workbench
+
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 STRATEGIES = """
@@ -40,6 +42,31 @@ checkpoint_seconds: 0
 """
     + STRATEGIES
 )
+
+
+HEAD = """
+seed: 3
+data: {source: digits, val: 300, test: 1200}
+epochs: 3
+batch: 64
+checkpoint_seconds: 0
+"""
+
+
+def with_lines(more: str, head: str = HEAD) -> str:
+    """The start of a recipe, with more lines, which replace its own of the same key."""
+    keys = {line.split(":")[0] for line in more.splitlines()}
+    kept = [line for line in head.splitlines() if line.split(":")[0] not in keys]
+    return "\n".join([*kept, more])
+
+
+def files_of(bench: Workbench, *more: str) -> dict[str, bytes]:
+    """The list of members, the log, the members and what matches more patterns."""
+    folder = bench.run.folder
+    names = ["population.json", "log.jsonl", "members/*", *more]
+    paths = sorted(path for name in names for path in folder.glob(name))
+    assert len(paths) >= 3
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def idx_folder(folder: Path) -> Path:

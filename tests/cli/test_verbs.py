@@ -100,7 +100,10 @@ def test_plan_of_every_strategy_in_given_minutes(dale, ask):
     assert epochs > 3
     for name in STRATEGIES:
         assert re.search(rf"^ {name} (\*)? +\d+ ", said.out, re.M)
-    assert f"{epochs} epochs" in Path("plans/plan.html").read_text(encoding="utf-8")
+    page = Path("plans/plan.html").read_text(encoding="utf-8")
+    assert f"{epochs} epochs" in page
+    for name in STRATEGIES:
+        assert re.search(rf'<th scope="row">{name}( \*)?</th>', page)
     found = ask("plan", "recipe.yaml", "--all")
     steps = {price["strategy"]: price["steps"] for price in found["prices"]}
     assert steps.pop("independent") == 5 * 18

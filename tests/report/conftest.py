@@ -209,6 +209,10 @@ def judged():
             "smoothed": [2.3, 2.1, 1.5, 1.9],
             "suggested": 0.01,
         },
+        "prices": [
+            ["snapshot *", "640", "5", "3 s", "0.1 MB"],
+            ["pi", "", "", "both predictions are the same", ""],
+        ],
         "risk_coverage": [
             {
                 "name": "ensemble",

@@ -11,6 +11,7 @@ from dale.report.sections import SECTIONS
 from dale.report.style import scripts
 
 SECTION_OF = {
+    "prices": "prices",
     "table": "results",
     "schedules": "schedules",
     "log": "curves",

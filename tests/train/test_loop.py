@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cases.runs import files_of, with_lines
 from dale.errors import Interrupted
 from dale.recipes import Workbench, start
 from dale.train import OPTIMIZERS, Watcher, build_augment, build_model
@@ -10,13 +11,6 @@ from dale.train.specs import settings
 from dale.weights import reestimate
 from reference.train import train_plainly
 
-HEAD = """
-seed: 3
-data: {source: digits, val: 300, test: 1200}
-epochs: 3
-batch: 64
-checkpoint_seconds: 0
-"""
 MLP = "model: {name: mlp, hidden: [16], norm: batch, dropout: 0.3}"
 CONVNET = "model: {name: convnet, width: 4, dropout: 0.2}"
 PLAIN = "model: {name: mlp, hidden: [16], norm: none}"
@@ -48,11 +42,7 @@ CASES = {
 
 
 def recipe(model, strategy, more):
-    head = HEAD
-    for line in more.splitlines():
-        key = line.split(":")[0]
-        head = "\n".join(x for x in head.splitlines() if not x.startswith(f"{key}:"))
-    return f"{head}\n{model}\n{more}\nstrategies:\n  - {strategy}\n"
+    return f"{with_lines(more)}\n{model}\nstrategies:\n  - {strategy}\n"
 
 
 def plain_members(bench, trajectory):
@@ -169,7 +159,7 @@ def test_stopped_and_resumed_gives_the_same_bytes(name, after, tmp_path):
     with pytest.raises(Interrupted, match=f"after step {after + 1} of"):
         bench.train(Watcher(stop=lambda: next(steps, None) is None))
     Workbench(bench.run).train()
-    assert files(bench) == files(whole)
+    assert files_of(bench) == files_of(whole)
 
 
 @pytest.mark.parametrize("which", ["log", "append"])
@@ -192,15 +182,7 @@ def test_killed_between_a_state_and_what_follows_it(which, tmp_path, monkeypatch
             bench.train()
     assert (tmp_path / "killed/state/swa.safetensors").exists()
     Workbench(bench.run).train()
-    assert files(bench) == files(whole)
-
-
-def files(bench):
-    names = ["population.json", "log.jsonl", "members/*"]
-    folder = bench.run.folder
-    paths = sorted(path for name in names for path in folder.glob(name))
-    assert len(paths) >= 3
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    assert files_of(bench) == files_of(whole)
 
 
 def test_what_is_measured_on_the_way_changes_no_member(tmp_path):

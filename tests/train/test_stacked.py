@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from cases.runs import files_of, with_lines
 from dale.errors import CorruptError, Interrupted, ModelError, NotFiniteError
 from dale.recipes import Workbench, load_data, plan, start, verify
 from dale.train import OPTIMIZERS, Watcher, build_model, parse_recipe
@@ -15,13 +16,6 @@ from dale.train.stacked import Race, Stack, obstacle, parts, race
 from dale.train.stacked.choice import Record
 from dale.train.stacked.update import StackedUpdater, clip_each
 
-HEAD = """
-seed: 3
-data: {source: digits, val: 300, test: 1200}
-epochs: 3
-batch: 64
-checkpoint_seconds: 0
-"""
 MLP = "model: {name: mlp, hidden: [16], norm: batch}"
 PLAIN = "model: {name: mlp, hidden: [16]}"
 CONVNET = "model: {name: convnet, width: 4}"
@@ -58,11 +52,11 @@ CASES = {
 
 
 def recipe(model, strategies, more="", engine="{stack: always}"):
-    head = HEAD
-    for line in more.splitlines():
-        key = line.split(":")[0]
-        head = "\n".join(x for x in head.splitlines() if not x.startswith(f"{key}:"))
-    return f"{head}\n{model}\n{more}\nstrategies: {strategies}\nengine: {engine}\n"
+    return f"{with_lines(more)}\n{model}\nstrategies: {strategies}\nengine: {engine}\n"
+
+
+def files(bench):
+    return files_of(bench, "state/*", "collected/*")
 
 
 def trained(text, folder):
@@ -198,14 +192,6 @@ def test_killed_while_members_are_handed_over(which, time, tmp_path, monkeypatch
                 bench.train()
     Workbench(bench.run).train()
     assert files(bench) == files(whole)
-
-
-def files(bench):
-    names = ["population.json", "log.jsonl", "members/*", "state/*", "collected/*"]
-    folder = bench.run.folder
-    paths = sorted(path for name in names for path in folder.glob(name))
-    assert len(paths) >= 3
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 OBSTACLES = {

@@ -48,7 +48,7 @@ def plan(
     found = planned(parsed, data, minutes=minutes, every=every)
     if draw is not None:
         fitting = parsed.model_copy(update={"epochs": found.epochs})
-        _draw(draw, recipe.name, fitting, data.examples, every)
+        _draw(draw, recipe.name, fitting, data.examples, found)
     if json:
         show_json(found.to_dict())
         return
@@ -98,18 +98,21 @@ def _limited(minutes: float, seconds: float) -> str:
     )
 
 
-def _draw(path: Path, name: str, recipe: "Recipe", examples: int, every: bool) -> None:
+def _draw(
+    path: Path, name: str, recipe: "Recipe", examples: int, found: "Plan"
+) -> None:
     from dale.recipes import every_strategy
     from dale.report import planned
 
     trajectories = recipe.trajectories(examples)
-    if every:
+    if found.prices:
         made = every_strategy(recipe, examples).values()
         trajectories = [
             item for mine in made if isinstance(mine, list) for item in mine
         ]
     title = f"plan of {name} · {recipe.epochs} epochs"
-    draw_page(path, planned(title, trajectories))
+    prices = [_priced(price) for price in found.prices]
+    draw_page(path, planned(title, trajectories, prices))
 
 
 def _priced(price: "Price") -> list[str]:

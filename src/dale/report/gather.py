@@ -86,17 +86,26 @@ def gather(
     return document | {n: result for n, result in found.items() if result is not None}
 
 
-def planned(title: str, trajectories: Sequence["Trajectory"]) -> dict[str, Any]:
+def planned(
+    title: str,
+    trajectories: Sequence["Trajectory"],
+    prices: Sequence[Sequence[str]] = (),
+) -> dict[str, Any]:
     """The document of a plan: the schedules of trajectories that nobody has trained.
 
     Args:
         title: Of the page.
         trajectories: What is drawn.
+        prices: What strategies cost: name, updates, members, time and disk of each.
 
     Returns:
         JSON values that `render` takes.
     """
-    return {"title": title, "schedules": [_curve(item) for item in trajectories]}
+    return {
+        "title": title,
+        "schedules": [_curve(item) for item in trajectories],
+        "prices": [list(price) for price in prices],
+    }
 
 
 def versions() -> dict[str, str]:

@@ -25,7 +25,7 @@ from dale.report.sections_plots import (
     schedules,
 )
 from dale.report.sections_results import results
-from dale.report.sections_run import decisions, footer, header, members, recipe
+from dale.report.sections_run import decisions, footer, header, members, prices, recipe
 from dale.report.sections_trust import confidence, drift, selective
 
 __all__ = ["SECTIONS", "Section", "body"]
@@ -50,6 +50,7 @@ SECTIONS = (
     Section("results", "Results", results),
     Section("folds", "Cross-validation", folds),
     Section("schedules", "Learning rate", schedules),
+    Section("prices", "Cost", prices),
     Section("range_test", "Range test", rates),
     Section("curves", "Training", curves),
     Section("layers", "Layers", layers),

@@ -47,6 +47,17 @@ def place(
     return tag("figure", above, room)
 
 
+def beside(lede: str, made: Sequence[Html], look: str = "pair") -> Html:
+    """Plots beside one another, under what they say.
+
+    Args:
+        lede: What they say.
+        made: The plots.
+        look: Class of the grid that they stand in.
+    """
+    return join(tag("p", lede, class_="lede"), tag("div", *made, class_=look))
+
+
 def schedules(document: Mapping, plots: Plots) -> Html | None:
     """Learning rate against step."""
     rows = document.get("schedules")
@@ -153,7 +164,7 @@ def diversity(document: Mapping, plots: Plots) -> Html | None:
         )
         for measure, title, factor in maps
     ]
-    return join(tag("p", note, class_="lede"), tag("div", *made, class_="tiles"))
+    return beside(note, made, "tiles")
 
 
 def curves(document: Mapping, plots: Plots) -> Html | None:
@@ -171,7 +182,7 @@ def curves(document: Mapping, plots: Plots) -> Html | None:
     if not made:
         return None
     lede = "Solid: validation. Dotted: training. Diamonds mark members."
-    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
+    return beside(lede, made)
 
 
 def layers(document: Mapping, plots: Plots) -> Html | None:
@@ -197,7 +208,7 @@ def layers(document: Mapping, plots: Plots) -> Html | None:
         "From the input, above, to the head, below, at the end of each epoch. "
         "Crosses: layers that were frozen."
     )
-    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
+    return beside(lede, made)
 
 
 def consistency(document: Mapping, plots: Plots) -> Html | None:
@@ -216,7 +227,7 @@ def consistency(document: Mapping, plots: Plots) -> Html | None:
         "earlier epochs, or a second one. The weight is that of their squared "
         "differences."
     )
-    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
+    return beside(lede, made)
 
 
 def disagreement(document: Mapping, plots: Plots) -> Html | None:
@@ -241,7 +252,7 @@ def disagreement(document: Mapping, plots: Plots) -> Html | None:
         "Share of examples on which two members predict different classes. "
         "Members that agree everywhere add nothing to one another."
     )
-    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="tiles"))
+    return beside(lede, made, "tiles")
 
 
 def reliability(document: Mapping, plots: Plots) -> Html | None:
@@ -259,7 +270,7 @@ def reliability(document: Mapping, plots: Plots) -> Html | None:
         "under-confident. Whiskers: Wilson's 95 % interval of the accuracy. "
         "Underneath: the share of examples in each bin."
     )
-    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="predictors"))
+    return beside(lede, made, "predictors")
 
 
 def _before_after(row: Mapping, plots: Plots) -> Html:

@@ -116,6 +116,32 @@ def _soup(soup: Mapping) -> Html:
     return boxed(caption, heads, tag("tbody", *lines))
 
 
+def prices(document: Mapping, plots: Plots) -> Html | None:
+    """What every strategy of a plan costs."""
+    rows = document.get("prices")
+    if not rows:
+        return None
+    lede = (
+        "All spend the same budget but those with more updates. Times are forecasts "
+        "from a few measured updates; * with the recipe's own settings."
+    )
+    heads = _heads(
+        "Strategy", "Updates", "Members", "Time", "Disk", numeric={1, 2, 3, 4}
+    )
+    lines = [
+        tag(
+            "tr",
+            tag("th", str(name), scope="row"),
+            # of one that does not fit there is only a reason
+            *(tag("td", str(cell), class_="number") for cell in cells if cells[0]),
+            None if cells[0] else tag("td", "".join(cells), colspan="4", class_="wrap"),
+        )
+        for name, *cells in rows
+    ]
+    table = boxed("Cost of each strategy", heads, tag("tbody", *lines))
+    return join(tag("p", lede, class_="lede"), table)
+
+
 def members(document: Mapping, plots: Plots) -> Html | None:
     """Every network of the run and where it came from."""
     rows = document.get("members")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dale.report import figures_training, figures_trust
 from dale.report.html_numbers import decimal, finite, percent, whole
 from dale.report.html_tags import Html, boxed, join, tag
-from dale.report.sections_plots import Plots, place
+from dale.report.sections_plots import Plots, beside, place
 from dale.report.style import colours
 
 _DRIFT = ("error", "nll_calibrated", "ece", "ece_calibrated")
@@ -57,7 +57,7 @@ def confidence(document: Mapping, plots: Plots) -> Html | None:
         "on by larger logits alone: where the error stands still and the norm grows, "
         "confidence grows without cause, and the calibration error with it."
     )
-    return join(tag("p", lede, class_="lede"), tag("div", *made, class_="pair"))
+    return beside(lede, made)
 
 
 def drift(document: Mapping, plots: Plots) -> Html | None:

@@ -3,27 +3,23 @@
     python benchmarks/merge_flushing.py
 
 A linear merge of three models with 0.45 billion parameters in bfloat16, made on the
-spot, is timed in turn without flushing, with all of it at the end, and as it is: while
-tensors are made. The inputs are in the page cache. The models go to the folder of
-temporary files, which should be on a disk.
+spot, is timed in turn without and with waiting for the disk. The inputs are in the page
+cache. The models go to the folder of temporary files, which should be on a disk.
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from merging.models import make
 
-from dale.merge import flushing, run_config
+from dale.merge import run_config
 
-WAYS = ("never", "at the end", "on the way")
 TEXT = "merge_method: linear\nparameters: {weight: 1}\n"
 TEXT += "models: [{model: one}, {model: two}, {model: three}]\n"
 
@@ -38,29 +34,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@contextmanager
-def flushed(how: str) -> Iterator[list[float]]:
-    """Flush in another way; gives the seconds that the merge waited at the end."""
-    fsync, step, finish = os.fsync, flushing._STEP, flushing.Flusher.finish
-    waited: list[float] = []
-
-    def timed(self: flushing.Flusher, handle: int) -> None:
-        start = time.perf_counter()
-        finish(self, handle)
-        waited.append(time.perf_counter() - start)
-
-    flushing.Flusher.finish = timed  # type: ignore[method-assign]
-    if how == "never":
-        os.fsync = lambda handle: None  # type: ignore[assignment]
-    elif how == "at the end":
-        flushing._STEP = sys.maxsize
-    try:
-        yield waited
-    finally:
-        os.fsync, flushing._STEP = fsync, step
-        flushing.Flusher.finish = finish  # type: ignore[method-assign]
-
-
 def main() -> int:
     """Merge in turn, and print seconds."""
     given = parse()
@@ -68,23 +41,21 @@ def main() -> int:
         models = given.folder or Path(temporary)
         make(models, given.layers)
         (models / "flushing.yml").write_text(TEXT)
-        seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+        seconds: dict[bool, list[float]] = {False: [], True: []}
         for run in range(given.runs + 1):
-            for way in WAYS:
+            for sync, taken in seconds.items():
                 out = Path(temporary) / "out"
-                with flushed(way) as waited:
-                    start = time.perf_counter()
-                    run_config(models / "flushing.yml", out)
-                    took = time.perf_counter() - start
+                start = time.perf_counter()
+                run_config(models / "flushing.yml", out, sync=sync)
+                took = time.perf_counter() - start
                 shutil.rmtree(out)
                 if run:  # the first of each is for warming up
-                    seconds[way].append((took, sum(waited)))
-    print("| flushed | seconds, median and all | of which waiting at the end |")
-    print("| --- | --- | --- |")
-    for way, pairs in seconds.items():
-        whole, end = zip(*pairs, strict=True)
-        each = ", ".join(f"{value:.2f}" for value in whole)
-        print(f"| {way} | {median(whole):.2f} ({each}) | {median(end):.2f} |")
+                    taken.append(took)
+    print("| waits for the disk | seconds, median and all |")
+    print("| --- | --- |")
+    for sync, taken in seconds.items():
+        each = ", ".join(f"{value:.2f}" for value in taken)
+        print(f"| {'yes' if sync else 'no'} | {median(taken):.2f} ({each}) |")
     return 0
 
 

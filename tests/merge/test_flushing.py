@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from dale.errors import DiskError
-from dale.merge import flushing
 from dale.merge.engine import planned
-from dale.merge.flushing import Flusher
 from dale.merge.stream import write_jobs
 from dale.weights import load, save
 
@@ -48,7 +46,7 @@ def test_everything_is_flushed_before_the_name_is_taken(
     more = {"config.json": b"{}", "1_Pooling/deep/config.json": b"{}"}
     single = name != "out"
     out = tmp_path / name
-    write_jobs(jobs, out, shard_bytes=900, files=None if single else more)
+    write_jobs(jobs, out, shard_bytes=900, files=None if single else more, sync=True)
     end = seen.index(("rename", out))
     paths = [out] if single else [out, *out.rglob("*")]
     assert len(paths) == (1 if single else 9)
@@ -69,29 +67,9 @@ def test_a_disk_that_refuses_to_flush_keeps_what_is_done(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(DiskError, match=r"No space left .*what is done is kept"):
-            write_jobs(jobs, out)
+            write_jobs(jobs, out, sync=True)
     assert not out.exists()
     said: list[str] = []
     write_jobs(jobs, out, tell=said.append)
     assert said == ["4 of 4 tensors were there already"]
     assert load(out)[0]["3"][0].item() == 0.5
-
-
-def test_files_are_flushed_as_they_grow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flushing, "_STEP", 10)
-    calls: list[int] = []
-
-    def refusing(handle: int) -> None:
-        calls.append(handle)
-        if len(calls) == 2:
-            raise OSError(errno.EIO, "lost")
-
-    monkeypatch.setattr(os, "fsync", refusing)
-    with Flusher() as flusher:
-        for size in (9, 1, 4, 7):
-            flusher.wrote(5, size)
-        with pytest.raises(OSError, match="lost"):
-            flusher.finish(5)
-    assert calls == [5, 5]

@@ -98,6 +98,13 @@ def merge(
             "--no-check", help="Leave out the page on whether the merge is sound."
         ),
     ] = False,
+    sync: Annotated[
+        bool,
+        typer.Option(
+            help="Configurations: wait until the result is on the disk, so that it "
+            "survives a power cut."
+        ),
+    ] = False,
     json: JSON = False,
 ) -> None:
     """Merge members of a run into a new member, or models as a configuration says."""
@@ -119,10 +126,11 @@ def merge(
             seed=seed,
             shard_size=shard_size,
             check=not no_check,
+            sync=sync,
             json=json,
         )
         return
-    given = {"OUT": target, "--plan": plan, "--seed": seed}
+    given = {"OUT": target, "--plan": plan, "--seed": seed, "--sync": sync}
     refuse_given(given, "is for configurations (.yml, .yaml), not for a run")
     merge_run(
         source,

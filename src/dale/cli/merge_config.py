@@ -35,6 +35,7 @@ def merge_config(
     seed: int,
     shard_size: str,
     check: bool,
+    sync: bool,
     json: bool,
 ) -> None:
     """Do a merge, or say what it would do.
@@ -46,6 +47,7 @@ def merge_config(
         seed: Of methods that draw at random.
         shard_size: The most bytes in one file, such as 5GB.
         check: Write a page on whether the merge is sound.
+        sync: Wait until the result is on the disk.
         json: Print JSON.
 
     Raises:
@@ -67,6 +69,7 @@ def merge_config(
     try:
         with _watching(quiet=json) as watch:
             options = {"seed": seed, "shard_bytes": limit, "watch": watch}
+            options |= {"sync": sync}
             options |= {"check": checked.append} if check else {}
             files = run_config(source, target, note=notes.append, **options)
     except ConfigError as error:

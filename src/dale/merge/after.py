@@ -13,7 +13,7 @@ from dale.merge.moments import STATISTICS
 from dale.merge.soundness import Soundness, concluded
 from dale.weights import Weights, open_weights
 
-SAMPLE = 1 << 14
+SAMPLE = 1 << 12
 """Elements of a tensor that are compared after every merge, at most."""
 
 

@@ -108,6 +108,7 @@ def run_config(
     watch: Watch | None = None,
     note: Callable[[str], None] | None = None,
     check: Callable[[Checked], None] | None = None,
+    sync: bool = False,
 ) -> list[Path]:
     """Do the merge that a configuration describes.
 
@@ -122,6 +123,7 @@ def run_config(
             unfinished merge is taken up again.
         check: Called at the end, when the result is in its place, with what
             `dale.merge.after` finds about it. Nothing is read again without.
+        sync: Wait until the result is on the disk, see `dale.merge.write_jobs`.
 
     Returns:
         The files with tensors.
@@ -147,6 +149,7 @@ def run_config(
         files=ready.files,
         watch=watch,
         tell=note,
+        sync=sync,
     )
     if check is not None:
         check(check_jobs(ready.jobs, out, ready.labels, watch=watch))

@@ -56,7 +56,7 @@ RECIPES = {
     "flip": (added("augment: {flip: 2}"), r"flip is 2\.0; expected a probability in"),
     "parts": (
         added("engine: {accumulate: 500}"),
-        r"a batch of \d+ examples cannot be cut into 500 parts \(processes × accumulate\)",
+        r"a batch of \d+ examples cannot be cut into 500 parts",
     ),
     "threads": (
         added("engine: {threads: 100000}"),

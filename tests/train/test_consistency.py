@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dale.data import training_split
-from dale.errors import InputError, Interrupted, RecipeError, TrainingError
+from dale.errors import InputError, Interrupted, RecipeError
 from dale.recipes import Workbench, plan, start
 from dale.recipes.pilot import fly
 from dale.recipes.workbench import scores

@@ -1,5 +1,7 @@
 """What a plan counts, held against what training does."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -38,6 +40,25 @@ def test_steps_members_and_disk_are_those_of_the_run(name):
         for member in members
     ]
     assert price.disk_bytes == sum(sizes)
+
+
+def test_disk_counts_what_is_carried_along():
+    """Statistics of swag stay; targets of temporal ensembling are in a saved state."""
+    plain = TEXT % "{name: temporal, ramp: 50%}"
+    more = "collect: [{name: swag, start: 0, rank: 2, samples: 3}]"
+    swag = plain.replace("epochs: 4", f"epochs: 4, {more}")
+    (less,), (more,) = (
+        [price.disk_bytes for price in planned(text, every=True).prices if price.own]
+        for text in (plain, swag)
+    )
+    assert more == less * (1 + 3 + 2 + 2)  # members, then mean, square, deviations
+    bench = start(swag, "run")
+    bench.train()
+    stored = sum(path.stat().st_size for path in Path("run/collected").iterdir())
+    assert stored == pytest.approx(4 * less, rel=0.2)
+    single = planned(TEXT % "single").disk_bytes
+    targets = (4 * 10 + 8) * bench.data.examples
+    assert planned(plain).disk_bytes == single + targets
 
 
 def test_every_strategy_is_there_and_says_why_where_it_does_not_fit():

@@ -10,7 +10,7 @@ from dale.data import load
 from dale.errors import RecipeError
 from dale.recipes import every_strategy, plan, start
 from dale.recipes.pilot import _listening, fly
-from dale.train import STRATEGIES, parse_recipe
+from dale.train import STRATEGIES, parse_recipe, range_test
 
 TEXT = "{data: digits, model: mlp, epochs: 4, batch: 256, strategies: [%s]}"
 
@@ -40,6 +40,15 @@ def test_steps_members_and_disk_are_those_of_the_run(name):
         for member in members
     ]
     assert price.disk_bytes == sum(sizes)
+
+
+@pytest.mark.parametrize("name", ["single", "{name: temporal, ramp: 50%}"])
+def test_a_pilot_takes_an_epoch_to_be_what_training_does(name):
+    """With few labels, too: 4 epochs of 5 updates have room for 12 of a pilot."""
+    more = "labelled: 50}, layers: {name: equalised, pilot: 12}"
+    text = (TEXT % name).replace("digits", "{source: digits, " + more)
+    assert planned(text).trajectories[0].steps == 20
+    range_test(parse_recipe(text), load("digits", labelled=50), steps=16)
 
 
 def test_disk_counts_what_is_carried_along():

@@ -52,6 +52,20 @@ RECIPES = {
         at("[{schedul: {name: cosine, peak: 0.1}}]"),
         r"'schedul' in strategies\[0\]\.schedule\[0\]; did you mean 'schedule'",
     ),
+    "crop": (added("augment: {crop: -1}"), r"crop is -1; expected a padding of 0 or"),
+    "flip": (added("augment: {flip: 2}"), r"flip is 2\.0; expected a probability in"),
+    "parts": (
+        added("engine: {accumulate: 500}"),
+        r"a batch of \d+ examples cannot be cut into 500 parts",
+    ),
+    "threads": (
+        added("engine: {threads: 100000}"),
+        r"engine\.threads: input should be less than or equal to 1024; got 100000",
+    ),
+    "tracker twice": (
+        added("trackers: [csv, csv]"),
+        r"trackers: csv stands there twice; expected once",
+    ),
     "key that is no text": (added("1: 2"), r"\[1\]: keys should be strings"),
     "key given twice": (added("epochs: 5"), r"line 15 .*'epochs' stands twice"),
     # wrong types and values

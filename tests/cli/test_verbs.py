@@ -110,6 +110,10 @@ def test_plan_of_every_strategy_in_given_minutes(dale, ask):
     assert set(steps.values()) <= {18, 0}  # fge and others may not fit into 3 epochs
     own = {price["strategy"] for price in found["prices"] if price["own"]}
     assert own == {"nocycle", "snapshot", "swa"}
+    Path("recipe.yaml").write_text(RECIPE.replace(", dropout: 0.2", ""))
+    said = fine(dale("plan", "recipe.yaml", "--all"))
+    assert re.search(r"^ pi +– +– +– +– *$", said.out, re.M)
+    assert "\npi does not work here: both predictions of step" in said.out
 
 
 def test_range(dale, ask, contents):

@@ -95,6 +95,22 @@ def test_members_come_at_the_end_numbered_from_one(name, given):
     assert COLLECTORS[name].several or len(numbers) == 1
 
 
+def biases(state):
+    """How many tensors of the shape of the bias are anywhere in a state."""
+    if isinstance(state, torch.Tensor):
+        return int(state.shape == (4,))
+    items = state.values() if isinstance(state, dict) else state
+    return sum(map(biases, items)) if isinstance(state, dict | list | tuple) else 0
+
+
+@pytest.mark.parametrize(("name", "given"), EACH)
+def test_a_plan_may_count_on_the_copies_that_are_carried(name, given):
+    collector = make(name, given)
+    show(collector, path(0))
+    assert biases(collector.state()) == collector.copies
+    assert biases(collector.keepsake()) == collector.copies * collector.keeps
+
+
 @given(case=st.sampled_from(EACH), stop=st.integers(0, 12), seed=st.integers(0, 99))
 def test_a_state_that_was_saved_goes_on_to_the_same_bits(case, stop, seed):
     whole, first, second = (make(*case) for _ in range(3))

@@ -11,7 +11,7 @@ from dale.errors import CorruptError, DataError, InputError, Interrupted, Recipe
 from dale.metrics import error
 from dale.predict import infer
 from dale.recipes import Workbench, start
-from dale.train import Watcher, folds_of
+from dale.train import Guard, Watcher, folds_of
 from dale.train.reading import parse_recipe
 from dale.weights import load_into
 
@@ -161,3 +161,27 @@ def test_a_damaged_result_says_what_to_run(bench):
     with pytest.raises(CorruptError, match="delete this file and run: dale evaluate"):
         bench.run.read_result("cross_validation")
     path.unlink()
+
+
+def test_a_guard_may_stop_folds_at_different_steps(tmp_path, monkeypatch):
+    """Each fold is judged with what it has; only cycles of all folds are stacked."""
+    note, epochs = Guard.note, {}
+
+    def stop_after(guard, *facts):
+        """The first fold after two epochs, the others not at all."""
+        epochs.setdefault(guard, []).append(note(guard, *facts))
+        return list(epochs) == [guard] and len(epochs[guard]) == 2
+
+    monkeypatch.setattr(Guard, "note", stop_after)
+    guarded = RECIPE.replace("cycles: 2", "cycles: 3").replace(", {name: swa", "]#")
+    bench = start(f"{guarded}guard: {{of: ema, patience: 9}}\n", tmp_path / "run")
+    bench.train()
+    everyone = bench.members("snapshot")
+    counts = [sum(m.details["fold"] == fold for m in everyone) for fold in (1, 2, 3)]
+    assert counts == [2, 3, 3]
+    rows = {row["name"]: row for row in dale.cross_validate(bench)["rows"]}
+    assert rows["last snapshot"]["networks"] == 1
+    assert rows["snapshot ensemble"]["networks"] == round(8 / 3, 1)
+    by_fold = rows["snapshot ensemble"]["by_fold"]
+    assert [len(row["labels"]) for row in by_fold] == counts
+    assert dale.out_of_fold(bench).labels == ("snapshot-c01", "snapshot-c02")

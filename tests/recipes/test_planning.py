@@ -1,5 +1,7 @@
 """What a plan counts, held against what training does."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from dale.data import load
 from dale.errors import RecipeError
 from dale.recipes import every_strategy, plan, start
 from dale.recipes.pilot import _listening, fly
-from dale.train import STRATEGIES, parse_recipe
+from dale.train import STRATEGIES, parse_recipe, range_test
 
 TEXT = "{data: digits, model: mlp, epochs: 4, batch: 256, strategies: [%s]}"
 
@@ -38,6 +40,34 @@ def test_steps_members_and_disk_are_those_of_the_run(name):
         for member in members
     ]
     assert price.disk_bytes == sum(sizes)
+
+
+@pytest.mark.parametrize("name", ["single", "{name: temporal, ramp: 50%}"])
+def test_a_pilot_takes_an_epoch_to_be_what_training_does(name):
+    """With few labels, too: 4 epochs of 5 updates have room for 12 of a pilot."""
+    more = "labelled: 50}, layers: {name: equalised, pilot: 12}"
+    text = (TEXT % name).replace("digits", "{source: digits, " + more)
+    assert planned(text).trajectories[0].steps == 20
+    range_test(parse_recipe(text), load("digits", labelled=50), steps=16)
+
+
+def test_disk_counts_what_is_carried_along():
+    """Statistics of swag stay; targets of temporal ensembling are in a saved state."""
+    plain = TEXT % "{name: temporal, ramp: 50%}"
+    more = "collect: [{name: swag, start: 0, rank: 2, samples: 3}]"
+    swag = plain.replace("epochs: 4", f"epochs: 4, {more}")
+    (less,), (more,) = (
+        [price.disk_bytes for price in planned(text, every=True).prices if price.own]
+        for text in (plain, swag)
+    )
+    assert more == less * (1 + 3 + 2 + 2)  # members, then mean, square, deviations
+    bench = start(swag, "run")
+    bench.train()
+    stored = sum(path.stat().st_size for path in Path("run/collected").iterdir())
+    assert stored == pytest.approx(4 * less, rel=0.2)
+    single = planned(TEXT % "single").disk_bytes
+    targets = (4 * 10 + 8) * bench.data.examples
+    assert planned(plain).disk_bytes == single + targets
 
 
 def test_every_strategy_is_there_and_says_why_where_it_does_not_fit():

@@ -45,6 +45,8 @@ def test_layers_are_strips_in_powers_of_ten(document):
     assert strips["x"] == [40, 80]
     assert strips["z"] == [[None, None], pytest.approx([-1, -1.30103], abs=1e-5)]
     assert strips["customdata"][1] == [0.1, 0.05]
+    ticks = strips["colorbar"]["ticktext"]  # few, however many decades there are
+    assert (ticks[0], ticks[-1], len(ticks)) == ("0.05", "0.1", 5)
     assert (crosses["x"], crosses["y"]) == ([20.0], ["stem"])
     assert layers(rows, "ratios")["data"][0]["customdata"][1] == [None, None]
 

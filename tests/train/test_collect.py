@@ -55,3 +55,6 @@ def test_snapshots_in_a_loop_of_ones_own():
     assert [taken["weight"].item() for taken in snapshots.weights] == [2.0, 3.0]
     with pytest.raises(InputError, match="ends is empty"):
         Snapshots(())
+    for ends in ((0,), (2, 2.5), "ab"):
+        with pytest.raises(InputError, match="ends: expected whole numbers of at"):
+            Snapshots(ends)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cases.runs import files_of, with_lines
 from dale.data import training_split
-from dale.errors import InputError, Interrupted, RecipeError, TrainingError
+from dale.errors import InputError, Interrupted, RecipeError
 from dale.recipes import Workbench, plan, start
 from dale.recipes.pilot import fly
 from dale.recipes.workbench import scores
@@ -21,6 +21,7 @@ from dale.train import (
     Watcher,
     build_augment,
     build_model,
+    parse_recipe,
     train,
 )
 from dale.train.checkpoint import load_state
@@ -283,9 +284,8 @@ def test_a_plan_says_what_cannot_be_trained(monkeypatch):
     prices = {p.strategy: p for p in plan(bench.recipe, bench.data, every=True).prices}
     assert "both predictions of step" in prices["pi"].problem
     assert prices["temporal"].problem is None
-    bench = start(recipe("pi", plain), "other")
-    with pytest.raises(TrainingError, match="both predictions of step"):
-        plan(bench.recipe, bench.data)
+    with pytest.raises(RecipeError, match="both predictions of an update"):
+        plan(parse_recipe(recipe("pi", plain)), bench.data)
 
 
 BUDGET = Budget(steps=100, per_epoch=10, seed=0)
@@ -326,8 +326,9 @@ def test_one_epoch_has_nothing_to_be_compared_with():
 
 def test_two_predictions_that_cannot_differ_are_refused(tmp_path):
     plain = "model: {name: mlp, hidden: [8], norm: none}"
-    with pytest.raises(TrainingError, match="pi: both predictions of step 5 are the"):
-        start(recipe("pi", plain), tmp_path / "run").train()
+    with pytest.raises(RecipeError, match="pi: both predictions of an update would"):
+        start(recipe("single\n  - pi", plain), tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # not after `single` was trained
 
 
 def test_an_objective_of_ones_own_does_not_go_with_it(tmp_path):

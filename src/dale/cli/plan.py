@@ -72,6 +72,10 @@ def _show(found: "Plan") -> None:
         columns = ["strategy", "steps", "members", "time", "disk"]
         title = f"Every strategy at {found.epochs} epochs; * with the recipe's settings"
         table(title, columns, [_priced(price) for price in found.prices])
+        for price in found.prices:
+            if price.problem is not None:
+                said = price.problem.removeprefix(f"{price.strategy}: ")
+                out.print(f"{price.strategy} does not work here: {said}")
     sizes = ", ".join(f"{count} {name}" for name, count in found.examples.items())
     out.print(f"{found.per_epoch} steps an epoch · {sizes} examples")
     out.print(f"{found.parameters:,} parameters · {_size(found.disk_bytes)} on disk")
@@ -118,7 +122,7 @@ def _draw(
 def _priced(price: "Price") -> list[str]:
     name = f"{price.strategy} *" if price.own else price.strategy
     if price.problem is not None:
-        return [name, "", "", price.problem, ""]
+        return [name, "–", "–", "–", "–"]
     return [
         name,
         str(price.steps),

@@ -246,9 +246,12 @@ class Cut:
             return torch.nn.functional.hardshrink(part, value)
         kept = reaching(part, value, finite)
         if self.left < math.inf and value:
-            equal = _places(part, value)
-            kept[equal[int(self.left) :]] = 0
-            self.left = max(0, self.left - len(equal))
+            alike = part.abs() == value
+            count = int(alike.count_nonzero())
+            if count > self.left:
+                places = alike.nonzero()[:, 0]
+                kept[places[int(self.left) :]] = 0
+            self.left = max(0, self.left - count)
         return kept
 
 
@@ -273,10 +276,3 @@ def reaching(tensor: Tensor, least: float, finite: bool) -> Tensor:
     kind = np.float64 if tensor.dtype == torch.float64 else np.float32
     below = float(np.nextafter(kind(least), kind(0)))
     return torch.nn.functional.hardshrink(tensor, below)
-
-
-def _places(tensor: Tensor, size: float) -> Tensor:
-    """Where a vector has elements of one magnitude."""
-    if tensor.device.type != "cpu":
-        return (tensor.abs() == size).nonzero()[:, 0]
-    return torch.from_numpy(np.flatnonzero(np.abs(tensor.numpy()) == size))

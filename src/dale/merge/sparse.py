@@ -180,8 +180,9 @@ def drops(
         packed = np.packbits(mask)
         kept[start : start + len(packed)] = packed
         start += len(packed)
-        before += size.sum().item()
-        after += _only(size, mask, 1.0, _finite(size)).sum().item()
+        part = size.sum().item()
+        before += part
+        after += _only(size, mask, 1.0, math.isfinite(part)).sum().item()
     scale, finite = before / after if after else 1.0, math.isfinite(before)
     rest = iter(spans(len(tensor)))
 

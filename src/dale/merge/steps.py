@@ -169,7 +169,7 @@ def elected(
     sign = _as_number(torch.ge, votes).mul_(2).sub_(1)
     change = agreeing = torch.zeros(())
     for part, weight in zip(parts_K, weights_K, strict=True):
-        share = (part * sign).clamp_(min=0)
+        share = (part * sign).relu_()
         change = share + change
         if normalize:
             agreeing = share.sign_().mul_(weight).add_(agreeing)

@@ -57,8 +57,9 @@ def out_of_fold(
 
     Returns:
         Predictions of every training example, in the order of the split: one slice
-        for each cycle, of the members of all folds together. Labels are theirs
-        without the fold and the step. Their pieces are in the run's cache.
+        for each cycle, of the members of all folds together; where a guard stopped
+        some folds before others, for each cycle that all of them have. Labels are
+        theirs without the fold and the step. Their pieces are in the run's cache.
 
     Raises:
         InputError: The run has no folds, or they are not all trained.
@@ -75,9 +76,12 @@ def out_of_fold(
     """
     train, pieces = bench.data.splits["train"], []
     name = group or bench.members()[0].group
-    for fold, members in _by_fold(bench, bench.members(name)).items():
+    by_fold = _by_fold(bench, bench.members(name))
+    shared = set.intersection(*(set(_labels(mine)) for mine in by_fold.values()))
+    for fold, mine in by_fold.items():
+        members = [m for m in mine if _labels([m])[0] in shared]
         pieces.append((_said(bench, fold, members, watch), members))
-    labels = _labels([members for _, members in pieces])
+    labels = _labels(pieces[0][1])
     fold_N = folds_of(bench.recipe, bench.data)
     first, _ = pieces[0]
     shape = len(labels), len(train), first.logits_MNC.shape[2]
@@ -99,29 +103,36 @@ def cross_validate(
 
     Returns:
         As JSON values: the number of ``folds`` and ``rows``; each has its ``name``, its
-        ``group``, the number of ``networks``, the mean of each measure over the folds,
-        as ``error_sd`` and so on the standard deviation, and as ``by_fold`` the rows
-        of the folds. Also stored as ``results/cross_validation.json``.
+        ``group``, the number of ``networks`` (their mean, where a guard stopped some
+        folds before others), the mean of each measure over the folds, as ``error_sd``
+        and so on the standard deviation, and as ``by_fold`` the rows of the folds.
+        Predictors that some fold lacks are left out. Also stored as
+        ``results/cross_validation.json``.
 
     Raises:
         InputError: The run has no folds, or they are not all trained.
     """
     everyone = [m for m in bench.members() if not m.parents]
-    judged: list[list[Judged]] = []
+    judged: list[dict[str, Judged]] = []
     for fold, members in _by_fold(bench, everyone).items():
         fitting = bench.predict(fit, members, watch)
         scoring = _said(bench, fold, members, watch)
-        judged.append([judge(p, fitting, scoring) for p in predictors(members)])
-    rows = [_over_folds([j.row for j in one]) for one in zip(*judged, strict=True)]
-    found = {"folds": bench.recipe.folds, "fitted_on": fit, "rows": rows}
+        found = [judge(p, fitting, scoring) for p in predictors(members)]
+        judged.append({one.row["name"]: one for one in found})
+    names = [name for name in judged[0] if all(name in other for other in judged)]
+    rows = [_over_folds([fold[name].row for fold in judged]) for name in names]
+    result = {"folds": bench.recipe.folds, "fitted_on": fit, "rows": rows}
     with bench.run.lock():
-        bench.run.write_result("cross_validation", found)
-    return found
+        bench.run.write_result("cross_validation", result)
+    return result
 
 
 def _over_folds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation of a predictor's rows."""
     found = {key: rows[0][key] for key in ("name", "group", "kind", "networks")}
+    counts = [row["networks"] for row in rows]
+    if len(set(counts)) > 1:
+        found["networks"] = round(fmean(counts), 1)
     for measure in MEASURES:
         values = [row[measure] for row in rows]
         found |= {measure: fmean(values), f"{measure}_sd": stdev(values)}
@@ -143,14 +154,15 @@ def _said(
 
 
 def _by_fold(bench: Workbench, members: Sequence[Member]) -> dict[int, list[Member]]:
-    """Members by fold; each fold has as many of the same groups."""
+    """Members by fold: as many of the same groups, unless a guard stopped some."""
     held_out(bench, 1)
     found: dict[int, list[Member]] = {}
     for fold in range(1, (bench.recipe.folds or 0) + 1):
         found[fold] = [m for m in members if m.details.get("fold") == fold]
     most = max(found.values(), key=len)
     for fold, mine in found.items():
-        if [m.group for m in mine] != [m.group for m in most] or not mine:
+        same = [m.group for m in mine] == [m.group for m in most]
+        if not mine or not (same or _finished(bench, fold)):
             raise InputError(
                 f"fold {fold} has {len(mine)} members of {len(most)}; expected all; "
                 f"run: dale train --resume {bench.run.folder}"
@@ -158,6 +170,21 @@ def _by_fold(bench: Workbench, members: Sequence[Member]) -> dict[int, list[Memb
     return found
 
 
-def _labels(members: Sequence[Sequence[Member]]) -> tuple[str, ...]:
-    """Labels of the first fold's members without the fold and the step."""
-    return tuple(m.label.rpartition("-s")[0].replace("-f1", "", 1) for m in members[0])
+def _finished(bench: Workbench, fold: int) -> bool:
+    """Whether every trajectory without a fold was trained to its end or stopped."""
+    log = bench.run.log()
+    ended = {(line["trajectory"], line["step"]) for line in log}
+    stopped = {line["trajectory"] for line in log if line.get("stopped")}
+    return all(
+        trajectory.name in stopped or (trajectory.name, trajectory.steps) in ended
+        for trajectory in bench.recipe.trajectories(bench.data.examples)
+        if trajectory.fold == fold
+    )
+
+
+def _labels(members: Sequence[Member]) -> tuple[str, ...]:
+    """Labels of a fold's members without the fold and the step."""
+    return tuple(
+        m.label.rpartition("-s")[0].replace(f"-f{m.details['fold']}", "", 1)
+        for m in members
+    )

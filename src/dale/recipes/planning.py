@@ -10,7 +10,7 @@ from dale.errors import InputError
 from dale.models import count_parameters
 from dale.recipes.costs import Costs, every_strategy
 from dale.recipes.pilot import Pilot
-from dale.train import Recipe, Trajectory, build_model
+from dale.train import Recipe, Trajectory, build_model, check_beforehand
 from dale.train.stacked import outlook
 from dale.weights import weights_of
 
@@ -52,7 +52,7 @@ class Price:
         steps: Updates of all its trajectories.
         members: Members that it makes.
         seconds: Of updates and of scoring after each epoch.
-        disk_bytes: Of its members.
+        disk_bytes: Of its members and of the statistics that are kept beside them.
         problem: Why it does not fit into the budget; the figures are 0 then.
     """
 
@@ -75,7 +75,8 @@ class Plan:
         per_epoch: Updates in an epoch.
         examples: Sizes of the splits.
         parameters: Trainable numbers of the model.
-        disk_bytes: Members and the last saved states.
+        disk_bytes: Members, the statistics kept beside them, and the largest of the
+            saved states.
         pilot: Time and memory of an update, measured; the most of each where the
             strategies' updates differ.
         seconds: Of all updates, and of scoring after each epoch.
@@ -127,11 +128,12 @@ def plan(
     examples = data.examples
     # the recipe's own epochs may be too few for its strategies
     long = recipe if minutes is None else recipe.model_copy(update={"epochs": _MANY})
+    model = build_model(recipe, data, recipe.seed)
+    check_beforehand(long, data, model)
     costs = Costs(long, data, every)
     if minutes is not None:
         recipe = _fitting(recipe, examples, costs, 60 * minutes)
     trajectories = recipe.trajectories(examples)
-    model = build_model(recipe, data, recipe.seed)
     size = sum(tensor.nbytes for tensor in weights_of(model).values())
     return Plan(
         trajectories=tuple(map(_planned, trajectories)),
@@ -139,7 +141,8 @@ def plan(
         per_epoch=recipe.budget(recipe.seen(examples)).per_epoch,
         examples=_sizes(data),
         parameters=count_parameters(model),
-        disk_bytes=size * (_members(trajectories) + 3),
+        disk_bytes=_kept(trajectories, size)
+        + max(_state(trajectory, data, size) for trajectory in trajectories),
         pilot=costs.dearest(trajectories),
         seconds=costs.seconds(trajectories),
         prices=_prices(recipe, examples, costs, size) if every else (),
@@ -181,6 +184,22 @@ def _members(trajectories: Sequence[Trajectory]) -> int:
     return sum(trajectory.member_count() for trajectory in trajectories)
 
 
+def _kept(trajectories: Sequence[Trajectory], size: int) -> int:
+    """Bytes of what is there when training has ended."""
+    collectors = [c for trajectory in trajectories for c in trajectory.collectors()]
+    return size * (
+        _members(trajectories) + sum(c.copies for c in collectors if c.keeps)
+    )
+
+
+def _state(trajectory: Trajectory, data: Data, size: int) -> int:
+    """Bytes of a saved state: weights, the optimiser's, and what is carried along."""
+    asked, targets = trajectory.consistency, 0
+    if asked is not None and asked.decay is not None:
+        targets = (4 * data.classes + 8) * data.examples
+    return size * (3 + sum(c.copies for c in trajectory.collectors())) + targets
+
+
 def _fitting(recipe: Recipe, examples: int, costs: Costs, seconds: float) -> Recipe:
     """The recipe with as many epochs as the time allows."""
     if not 0 < seconds < inf:
@@ -215,7 +234,7 @@ def _prices(
                 steps=steps,
                 members=members,
                 seconds=costs.seconds(trajectories),
-                disk_bytes=members * size,
+                disk_bytes=_kept(trajectories, size),
             )
         )
     return tuple(found)

@@ -23,12 +23,12 @@ from dale.train import (
     Watcher,
     build_model,
     build_optimizer,
+    check_beforehand,
     folds_of,
     parse_recipe,
     train,
 )
 from dale.train.specs import settings
-from dale.train.trackers import openers
 
 PROBE = "train-probe"
 """Name of the training examples kept aside to see the gap: as many as validation."""
@@ -215,8 +215,9 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     parsed.trajectories(loaded.examples)
     if parsed.folds is not None:
         folds_of(parsed, loaded)
-    openers(parsed.trackers)
-    build_optimizer(parsed, build_model(parsed, loaded, parsed.seed))
+    model = build_model(parsed, loaded, parsed.seed)
+    build_optimizer(parsed, model)
+    check_beforehand(parsed, loaded, model)
 
     def create() -> Run:
         run = Run.create(folder, recipe)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from math import ceil, floor, log10
+from math import log10
 from typing import Any
 
 from dale.report.figures import Figure, axis, figure, label, layout, line
@@ -107,7 +107,7 @@ def layers(rows: Sequence[Mapping], key: str) -> Figure:
     shown = [[log10(v) if v and v > 0 else None for v in line] for line in values]
     title = {"rates": "rate", "ratios": "ratio"}[key]
     found = [v for line in shown for v in line if v is not None] or [0.0]
-    marks = sorted({floor(min(found)), *_halves(min(found), max(found))})
+    marks = _marks(min(found), max(found))
     data = [
         {
             "type": "heatmap",
@@ -125,7 +125,7 @@ def layers(rows: Sequence[Mapping], key: str) -> Figure:
             "colorbar": {
                 "title": {"text": title, "side": "right"},
                 "tickvals": marks,
-                "ticktext": [f"{10**mark:.2g}" for mark in marks],
+                "ticktext": [f"{10**mark:.3g}" for mark in marks],
                 "thickness": 12,
                 "outlinewidth": 0,
             },
@@ -155,9 +155,9 @@ def _frozen(rows: Sequence[Mapping]) -> dict[str, Any]:
     }
 
 
-def _halves(low: float, high: float) -> list[float]:
-    """Powers of ten, in halves, that lie in an interval."""
-    return [half / 2 for half in range(ceil(2 * low), floor(2 * high) + 1)]
+def _marks(low: float, high: float) -> list[float]:
+    """Both ends of an interval and three places between: as many as have room."""
+    return [low + (high - low) * i / 4 for i in range(5)] if low < high else [low]
 
 
 def _same_schedule(rows: Sequence[Mapping]) -> list[tuple[list[str], Mapping]]:

@@ -1,6 +1,7 @@
 """One run, many members: recipes, strategies, collectors and the loop."""
 
 from dale.train.batches import Batches as Batches
+from dale.train.beforehand import check_beforehand as check_beforehand
 from dale.train.building import build_augment as build_augment
 from dale.train.building import build_model as build_model
 from dale.train.building import build_optimizer as build_optimizer
@@ -82,6 +83,7 @@ __all__ = [
     "build_augment",
     "build_model",
     "build_optimizer",
+    "check_beforehand",
     "discriminative",
     "equalised",
     "folds_of",

@@ -52,7 +52,7 @@ class EngineSpec(Spec):
     shard: bool = False
     sync_batchnorm: bool = False
     stack: Literal["never", "auto", "always"] = "never"
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
 class Engine:

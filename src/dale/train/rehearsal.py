@@ -53,8 +53,10 @@ class Rehearsal:
         self._batches, self._seed = Batches.of(split, recipe.batch), recipe.seed
         if trajectory is not None:
             self._batches = trajectory.batches(split, recipe.batch)
-        per_epoch = self._batches.per_epoch
-        rule = recipe.layer_rule(recipe.epochs * per_epoch, per_epoch)
+        # an epoch of training is one of all examples, labelled or not
+        per_epoch = recipe.budget(recipe.seen(data.examples)).per_epoch
+        steps = recipe.epochs * per_epoch if trajectory is None else trajectory.steps
+        rule = recipe.layer_rule(steps, per_epoch)
         self._layers = None if rule is None else Layerwise(optimizer, rule)
         call, self.optimizer = engine.prepare(self.model, optimizer)
         self._order_N, self._ordered = torch.empty(0, dtype=torch.int64), -1

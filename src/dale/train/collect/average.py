@@ -31,6 +31,8 @@ class AverageCollector(Collector):
         RecipeError: No model enters the mean before it is taken.
     """
 
+    copies = 1
+
     def __init__(
         self,
         at: Sequence[int],

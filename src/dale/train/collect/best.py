@@ -23,6 +23,7 @@ class BestCollector(Collector):
     how = "best"
     averaged = False
     judges = True
+    copies = 1
 
     def __init__(self, end: int, metric: str) -> None:
         self._end, self._metric = end, metric

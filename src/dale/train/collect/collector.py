@@ -39,6 +39,10 @@ class Collector(ABC):
     """Whether its members need their normalisation statistics re-estimated."""
     judges: bool = False
     """Whether `judge` must see the scores after each epoch."""
+    copies: int = 0
+    """Copies of the weights that its state has when it is largest."""
+    keeps: bool = False
+    """Whether its `keepsake` is that state, kept when the trajectory has ended."""
     added: str = ""
     """The word that a recipe added it by; empty for a strategy's own collector."""
 

@@ -1,6 +1,7 @@
 """Snapshots: the live weights at given steps."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from torch import Tensor, nn
 
@@ -67,7 +68,7 @@ class Snapshots:
         ends: Steps at which to take a snapshot, such as the `ends` of a schedule.
 
     Raises:
-        InputError: There is no step to take a snapshot at.
+        InputError: There is no step to take a snapshot at, or one that never comes.
 
     Example:
         >>> from torch import nn
@@ -82,6 +83,10 @@ class Snapshots:
     def __init__(self, ends: Sequence[int]) -> None:
         if not ends:
             raise InputError("ends is empty; expected the steps to take snapshots at")
+        if any(not isinstance(end, Integral) or end < 1 for end in ends):
+            raise InputError(
+                f"ends: expected whole numbers of at least 1, got {tuple(ends)}"
+            )
         self.ends = tuple(ends)
         self.weights: list[dict[str, Tensor]] = []
         self.step = 0

@@ -42,6 +42,7 @@ class SwagCollector(Collector):
 
     how = "swag"
     averaged = True
+    keeps = True
 
     def __init__(
         self, at: range, end: int, rank: int, samples: int, scale: float, seed: int
@@ -51,6 +52,7 @@ class SwagCollector(Collector):
         if len(at) < 2:
             raise RecipeError(f"swag needs at least 2 models, {len(at)} entered")
         self._found = Gaussian()
+        self.copies = 2 + min(rank, len(at))
 
     def wants(self, step: int) -> bool:
         """At the steps given."""

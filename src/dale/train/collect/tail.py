@@ -40,6 +40,7 @@ class TailCollector(Collector):
         if not self._starts:
             raise RecipeError(f"no model enters a tail average that ends at {end}")
         self._blocks = [RunningMean() for _ in self._starts]
+        self.copies = len(self._starts)
 
     def wants(self, step: int) -> bool:
         """At every stride after the first start."""

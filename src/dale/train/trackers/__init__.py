@@ -55,10 +55,15 @@ def openers(specs: Iterable[Any]) -> dict[str, Opener]:
         Word to opener; a tracker named twice gets a number.
 
     Raises:
-        InputError: A package is not installed.
+        InputError: A package is not installed, or a tracker stands there twice with
+            the same settings and would be told everything twice.
     """
     found: dict[str, Opener] = {}
+    seen: list[Any] = []
     for spec in specs:
+        if spec in seen:
+            raise InputError(f"trackers: {spec.name} stands there twice; expected once")
+        seen.append(spec)
         row = TRACKERS[spec.name]
         if row.package and find_spec(row.package) is None:
             raise InputError(

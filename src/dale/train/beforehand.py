@@ -1,0 +1,74 @@
+"""What can be known to fail before a run is made."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dale.data import Data, Split
+from dale.errors import RecipeError
+from dale.train.building import build_augment
+from dale.train.engine import Engine
+from dale.train.recipe import Recipe
+from dale.train.trackers import openers
+from dale.train.trajectory import Trajectory
+
+_LOOKED = 8
+"""Examples whose two predictions are compared."""
+
+
+def check_beforehand(recipe: Recipe, data: Data, model: nn.Module) -> None:
+    """Refuse updates that could not be made, so that no run is begun for them.
+
+    Training checks the same again where it matters: here folds are passed over, whose
+    batches are smaller.
+
+    Args:
+        recipe: What would be trained.
+        data: Its data.
+        model: Of the recipe; its statistics of normalisation may change.
+
+    Raises:
+        InputError: A setting of the augmentation is out of range, or a tracker's
+            package is missing.
+        RecipeError: A batch has fewer examples than parts, or the Π-model would
+            compare two predictions that cannot differ.
+    """
+    openers(recipe.trackers)
+    trajectories = recipe.trajectories(data.examples)
+    _check_parts(recipe, data, trajectories)
+    if build_augment(recipe) is not None:
+        return
+    compared = [t.consistency for t in trajectories if t.consistency is not None]
+    if any(asked.decay is None and not asked.noise for asked in compared):
+        _check_chance(model, data.splits["train"])
+
+
+def _check_parts(
+    recipe: Recipe, data: Data, trajectories: Sequence[Trajectory]
+) -> None:
+    parts = Engine(recipe.engine).parts
+    for trajectory in trajectories:
+        batches = trajectory.batches(trajectory.split(data), recipe.batch)
+        if batches.smallest < parts:
+            raise RecipeError(
+                f"{trajectory.name}: a batch of {batches.smallest} examples cannot be "
+                f"cut into {parts} parts (processes × accumulate); expected a larger "
+                "batch"
+            )
+
+
+def _check_chance(model: nn.Module, split: Split) -> None:
+    """Refuse a network that says the same of an example twice."""
+    inputs = split.batch(torch.arange(min(_LOOKED, len(split))))
+    training = model.training
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        said: Tensor = model.train()(torch.cat([inputs, inputs]))
+    model.train(training)
+    one_BC, other_BC = said.chunk(2)
+    if torch.allclose(one_BC, other_BC, 1e-5, 1e-6):
+        raise RecipeError(
+            "pi: both predictions of an update would be the same; expected a network "
+            "with dropout, augment in the recipe or noise in the strategy"
+        )

@@ -1,9 +1,10 @@
 """Kernels that make a tensor piece by piece, in memory bounded by one piece.
 
 A piece is a block of 262,144 elements in row-major order: float32 temporaries of such a
-size stay in the cache of a processor, and threads seldom wait for the interpreter. An elementwise kernel does not notice how it is
-cut. A piecewise one looks at whole tensors first, block by block, for a threshold, a
-sum or an angle, and is elementwise from then on. Shape suffix: K, models.
+size stay in the cache of a processor, and threads seldom wait for the interpreter. An
+elementwise kernel does not notice how it is cut. A piecewise one looks at whole tensors
+first, block by block, for a threshold, a sum or an angle, and is elementwise from then
+on. Shape suffix: K, models.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -57,6 +57,27 @@ def test_equal_models_give_that_model(method: str, settings: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(("method", "settings"), ROWS)
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_spreads(
+    method: str, settings: dict[str, Any], odd: float
+) -> None:
+    if not METHODS[method].spreads:
+        return
+    models, base = family("linear", method)
+    plain = merge(models, method, **base, **settings)
+    for victim in [*models, *base.values()]:
+        name, tensor = next(iter(victim.items()))
+        kept = tensor.view(-1)[1].item()
+        results = []
+        for value in (5.0, odd):
+            tensor.view(-1)[1] = value
+            results.append(merge(models, method, **base, **settings)[name])
+        tensor.view(-1)[1] = kept
+        has_part = not torch.equal(results[0], plain[name])
+        assert results[1].isfinite().all() != has_part
+
+
+@pytest.mark.parametrize(("method", "settings"), ROWS)
 def test_inputs_types_ties_and_counters(method: str, settings: dict[str, Any]) -> None:
     for name in kinds(method):
         models, base = family(name, method)

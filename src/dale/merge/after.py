@@ -11,6 +11,7 @@ from dale.merge.compare import Seen, Sums
 from dale.merge.job import READING, Job, Source, side_by_side
 from dale.merge.moments import STATISTICS
 from dale.merge.soundness import Soundness, concluded
+from dale.merge.table import METHODS
 from dale.weights import Weights, open_weights
 
 SAMPLE = 1 << 12
@@ -54,7 +55,8 @@ def check_jobs(
         result: Where it is, or its tensors.
         labels: What the models are called, by the identity of their weights.
         sample: Elements of a tensor that are compared, at most; all are searched for
-            NaN and infinities.
+            NaN and infinities, of the inputs only where what is not finite in one
+            may be lost on the way.
         watch: Called now and then with the bytes done and the bytes there are.
 
     Returns:
@@ -92,7 +94,8 @@ def check_jobs(
             tensor = merged[job.name]
         reads = {place[key]: partial(_read, source) for key, source in inputs.items()}
         base = None if job.base is None else partial(_read, job.base)
-        return tensor, sums.look(tensor, reads, base)
+        spreads = job.method in METHODS and job.row.spreads
+        return tensor, sums.look(tensor, reads, base, spreads)
 
     for (job, _), seen in zip(real, side_by_side(look, real, None), strict=True):
         sums.take(job.name, *seen)

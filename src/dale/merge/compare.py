@@ -100,8 +100,8 @@ class Seen:
     whole: bool
 
 
-def scanned(tensor: Tensor, most: int) -> Scanned:
-    """Look at every element, and keep at most so many.
+def scanned(tensor: Tensor, most: int, deep: bool = True) -> Scanned:
+    """Keep at most so many elements, and look at every one or at those alone.
 
     Example:
         >>> found = scanned(torch.tensor([1.0, float("nan"), float("inf")]), 16)
@@ -109,7 +109,8 @@ def scanned(tensor: Tensor, most: int) -> Scanned:
         ([1.0, 0.0, 0.0], 2, 1)
     """
     flat = tensor.detach().reshape(-1)
-    sample_D, odd = _sampled(flat, most).cpu().double(), _not_finite(flat)
+    sample = _sampled(flat, most)
+    sample_D, odd = sample.cpu().double(), _not_finite(flat if deep else sample)
     return Scanned(sample_D.nan_to_num(0, 0, 0) if odd[0] else sample_D, *odd)
 
 
@@ -180,17 +181,31 @@ class Sums:
         self.take(name, tensor, self.look(tensor, inputs, base))
 
     def look(
-        self, tensor: Tensor, inputs: Mapping[int, Read], base: Read | None = None
+        self,
+        tensor: Tensor,
+        inputs: Mapping[int, Read],
+        base: Read | None = None,
+        spreads: bool = False,
     ) -> Seen | None:
-        """Scan one tensor and those it was made from, which threads may do at once."""
+        """Scan one tensor and those it was made from, which threads may do at once.
+
+        Args:
+            tensor: That of the result.
+            inputs: By the place of the model.
+            base: That of the common ancestor, if it has one.
+            spreads: What is not finite in an input is not finite in the result, so a
+                sample of each input is enough where the result is.
+        """
         if not _comparable(tensor):
             return None
-        found = {k: self._beside(tensor, read) for k, read in inputs.items()}
+        mine = scanned(tensor, self._sample)
+        deep = mine.not_finite > 0 or not spreads
+        found = {k: self._beside(tensor, read, deep) for k, read in inputs.items()}
         others = {k: other for k, other in found.items() if other is not None}
-        origin = None if base is None else self._beside(tensor, base)
+        origin = None if base is None else self._beside(tensor, base, deep)
         lost = base is not None and origin is None
         whole = bool(others) and len(others) == len(found) and not lost
-        return Seen(scanned(tensor, self._sample), others, origin, whole)
+        return Seen(mine, others, origin, whole)
 
     def take(self, name: str, tensor: Tensor, seen: Seen | None) -> None:
         """Take in one tensor that was looked at."""
@@ -232,12 +247,12 @@ class Sums:
             TensorRow(name, shape, nan, nan, nan, found.not_finite, 0, found.nan)
         )
 
-    def _beside(self, tensor: Tensor, read: Read) -> Scanned | None:
+    def _beside(self, tensor: Tensor, read: Read, deep: bool) -> Scanned | None:
         """An input, if it has the shape of the result."""
         other = read()
         if other.shape != tensor.shape or not _comparable(other):
             return None
-        return scanned(other, self._sample)
+        return scanned(other, self._sample, deep)
 
     def _figures(
         self,

@@ -29,6 +29,8 @@ class Method:
         deterministic: Nothing is drawn at random. A method that draws is reproducible
             by its seed, but equal masks are not to be had in another order of models.
         complex: Complex tensors can be merged.
+        spreads: An element of a model or the base that is not finite, and has a part in
+            the result, makes an element of the result that is not.
         streams: Works on one name at a time over files.
         needs_data: Inputs or statistics of inputs are needed.
         needs_score: A score function is needed.
@@ -47,6 +49,7 @@ class Method:
     models: tuple[int, int | None] = (1, None)
     deterministic: bool = True
     complex: bool = False
+    spreads: bool = False
     streams: bool = True
     needs_data: bool = False
     needs_score: bool = False

@@ -27,6 +27,7 @@ METHODS: dict[str, Method] = {
         idempotent=True,
         symmetric=True,
         complex=True,
+        spreads=True,
     ),
     "weighted": Method(
         weighted,
@@ -34,6 +35,7 @@ METHODS: dict[str, Method] = {
         "Izmailov et al. (2018), arXiv 1803.05407",
         idempotent=True,
         complex=True,
+        spreads=True,
     ),
     "linear": Method(
         linear,
@@ -43,6 +45,7 @@ METHODS: dict[str, Method] = {
         symmetric=True,
         complex=True,
         mergekit="linear",
+        spreads=True,
     ),
     "greedy_soup": Method(
         greedy,
@@ -122,6 +125,7 @@ METHODS: dict[str, Method] = {
         models=(1, 1),
         complex=True,
         mergekit="passthrough",
+        spreads=True,
     ),
     "task_arithmetic": Method(
         task_arithmetic,
@@ -131,6 +135,7 @@ METHODS: dict[str, Method] = {
         base="required",
         complex=True,
         mergekit="task_arithmetic",
+        spreads=True,
     ),
     "ties": Method(
         ties,

@@ -10,7 +10,8 @@ from torch import Tensor
 from cases.merge import IDS, ROWS, count
 from dale.errors import InputError
 from dale.keys import key
-from dale.merge import METHODS, merge
+from dale.merge import METHODS, merge, stream
+from dale.merge.manifest import verify
 from reference import merge_kernels as twins
 
 SHAPES = {"matrix": (6, 5), "kernel": (3, 2, 2, 2), "vector": (7,), "scalar": ()}
@@ -169,6 +170,8 @@ def test_numbers_of_other_libraries_are_numbers() -> None:
     plain = merge(pair, "slerp", t=0.25)["w"]
     for t in (np.float32(0.25), np.array(0.25), torch.tensor(0.25)):
         assert torch.equal(merge(pair, "slerp", t=t)["w"], plain)
+    stream(pair, "arc", "slerp", t=np.float32(0.25))
+    assert verify("arc") == []
     weights = torch.tensor([1.0, 3.0])
     assert merge(pair, "linear", weight=weights)["w"].tolist() == [0.25, 0.75]
 

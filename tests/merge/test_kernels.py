@@ -10,7 +10,8 @@ from torch import Tensor
 from cases.merge import IDS, ROWS, count
 from dale.errors import InputError
 from dale.keys import key
-from dale.merge import METHODS, merge
+from dale.merge import METHODS, merge, stream
+from dale.merge.manifest import verify
 from reference import merge_kernels as twins
 
 SHAPES = {"matrix": (6, 5), "kernel": (3, 2, 2, 2), "vector": (7,), "scalar": ()}
@@ -135,6 +136,8 @@ ONE = {"w": torch.ones(3)}
         ("ramplus_tl", {"alpha": -1.0}, "alpha must be 0 or more, got -1.0"),
         ("nearswap", {"t": -0.1}, "t must be 0 or more, got -0.1"),
         ("slerp", {"t": float("inf")}, "t must be finite"),
+        ("slerp", {"t": "half"}, "t must be a number, or one for each model, got"),
+        ("linear", {"weight": ("1", None, 1)}, "weight must be a number, or one"),
         ("multislerp", {"eps": 0.0}, "eps must be positive, got 0.0"),
         ("multislerp", {"weight": 0.0}, "must not sum to 0"),
         ("karcher", {"max_iter": -1}, "max_iter must be 0 or more and tol positive"),
@@ -160,6 +163,27 @@ def test_directions_that_cancel_out_give_the_mean() -> None:
     opposite = [{"w": torch.tensor([2.0, 0.0])}, {"w": torch.tensor([-1.0, 0.0])}]
     for method in ("multislerp", "karcher"):
         assert merge(opposite, method)["w"].tolist() == [0.5, 0.0]
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    pair = [{"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 1.0])}]
+    plain = merge(pair, "slerp", t=0.25)["w"]
+    for t in (np.float32(0.25), np.array(0.25), torch.tensor(0.25)):
+        assert torch.equal(merge(pair, "slerp", t=t)["w"], plain)
+    stream(pair, "arc", "slerp", t=np.float32(0.25))
+    assert verify("arc") == []
+    weights = torch.tensor([1.0, 3.0])
+    assert merge(pair, "linear", weight=weights)["w"].tolist() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("method", ["multislerp", "karcher", "slerp", "nuslerp"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_directions_of_what_is_not_finite_are_not_numbers(
+    method: str, value: float
+) -> None:
+    pair = [{"w": torch.tensor([1.0, value])}, {"w": torch.tensor([2.0, 3.0])}]
+    settings = {"t": 0.5} if method == "slerp" else {}
+    assert not merge(pair, method, **settings)["w"].isfinite().all()
 
 
 def test_tiny_steps_have_directions_too() -> None:

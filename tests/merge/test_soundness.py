@@ -140,6 +140,22 @@ def test_a_mask_of_infinities_in_every_input_is_no_defect(family):
     assert check(merged, models, base).judgement.verdict == "sound"
 
 
+def test_an_infinity_above_zero_is_no_mask(family):
+    base, models = family
+    models[1]["a.bias"][0] = float("inf")
+    judgement = check(merge(models, "uniform"), models, base).judgement
+    assert judgement.verdict == "doubtful"
+    assert judgement.reasons == ("1 element is +∞, as in an input, in 'a.bias'",)
+
+
+def test_a_tensor_of_nan_is_not_called_small_too(family):
+    base, models = family
+    merged = merge(models, "uniform")
+    merged["b.weight"].fill_(float("nan"))
+    reasons = check(merged, models, base).judgement.reasons
+    assert reasons == ("280 elements are NaN or infinite, in 'b.weight'",)
+
+
 def test_a_tensor_far_too_large_breaks_a_merge(family):
     base, models = family
     merged = merge(models, "uniform")

@@ -110,6 +110,8 @@ def merge(
     """Merge members of a run into a new member, or models as a configuration says."""
     if is_config(source):
         options = {
+            "--method": method if method != "greedy_soup" else None,
+            "--score": score if score != "accuracy" else None,
             "--group": group,
             "--member": member,
             "--weight": weight,

@@ -37,6 +37,7 @@ class TensorRow:
         not_finite: Elements that are NaN or infinite.
         not_finite_before: The most such elements in an input.
         nan: Elements that are NaN.
+        above: Elements that are +∞, which no mask is.
         nan_in: Places, from 0, of the inputs that have a NaN; one more is the base.
     """
 
@@ -49,6 +50,7 @@ class TensorRow:
     not_finite_before: int
     nan: int = 0
     nan_in: tuple[int, ...] = ()
+    above: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class Scanned:
         sample_D: In float64; zero where it is not finite.
         not_finite: Elements that are NaN or infinite.
         nan: Elements that are NaN.
+        above: Elements that are +∞.
     """
 
     sample_D: Tensor
     not_finite: int
     nan: int
+    above: int
 
 
 @contextmanager
@@ -123,19 +127,20 @@ def _sampled(flat: Tensor, most: int) -> Tensor:
     return flat
 
 
-def _not_finite(flat: Tensor) -> tuple[int, int]:
-    """How many elements are NaN or infinite, and how many are NaN."""
+def _not_finite(flat: Tensor) -> tuple[int, int, int]:
+    """How many elements are NaN or infinite, how many are NaN, and how many +∞."""
     if flat.dtype in _QUICK and flat.numel():
         # twenty times faster than isfinite, and NaN is handed on
         least, most = flat.aminmax()
         if bool(least.isfinite() & most.isfinite()):
-            return 0, 0
-    odd = broken = 0
+            return 0, 0, 0
+    odd = broken = above = 0
     for part in flat.split(_CHUNK):
         wide = part if part.dtype in _QUICK else part.float()
         odd += int((~wide.isfinite()).sum())
         broken += int(wide.isnan().sum())
-    return odd, broken
+        above += int(wide.isposinf().sum())
+    return odd, broken, above
 
 
 class Sums:
@@ -233,6 +238,7 @@ class Sums:
                 not_finite_before=max(o.not_finite for o in everyone),
                 nan=mine.nan,
                 nan_in=tuple(bad),
+                above=mine.above,
             )
         )
 

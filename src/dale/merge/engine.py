@@ -210,7 +210,8 @@ def _check_models(method: str, row: Method, count: int, base: bool) -> None:
     if count < fewest or (most is not None and count > most):
         span = f"{fewest} or more" if most is None else f"exactly {fewest}"
         beside = "" if row.base == "none" else " beside the base"
-        raise InputError(f"{method} needs {span} models{beside}, got {count}")
+        noun = "model" if span == "exactly 1" else "models"
+        raise InputError(f"{method} needs {span} {noun}{beside}, got {count}")
     if row.needs_base and not base:
         raise InputError(f"{method} needs a base")
     if row.base == "none" and base:

@@ -5,6 +5,7 @@ works out K coefficients from them, and combines once. Shape suffixes: K, models
 parts of a tensor that are treated alike, such as rows.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -79,7 +80,7 @@ def along(
 
     Yields:
         Flat pieces of ``base + Σ c_k (x_k − base)``, in float32 or wider; with `dim`,
-        all in one.
+        all in one. NaN where tensors that are not finite have no length or angle.
     """
     first = tensors_K[0]
     everyone = [*tensors_K] if base is None else [*tensors_K, base]
@@ -97,8 +98,10 @@ def along(
         coefficients = torch.cat([coefficients, rest], dim=1)
     if len(coefficients) == 1:
         scales, rows = coefficients[0].tolist(), flat(everyone)
+        known = all(map(math.isfinite, scales))
         for place in spans(first.numel()):
-            yield linear([row[place] for row in rows], scales)
+            parts = [row[place] for row in rows]
+            yield linear(parts, scales) if known else wide(parts[0]) * math.nan
         return
     total = torch.zeros((), device=first.device)
     for x, scales_R in zip(row, coefficients.unbind(1), strict=True):

@@ -193,4 +193,6 @@ def _described(job: Job, place: Mapping[int, str]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, bool | int | float | str) or value is None:
         return value
+    if hasattr(value, "tolist"):  # of NumPy, or a tensor
+        return value.tolist()
     return [_plain(item) for item in value]

@@ -7,6 +7,7 @@ models.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -43,8 +44,12 @@ def each(name: str, value: Each, count: int, share: bool = False) -> list[float]
             ...
         dale.errors.InputError: density must be in [0, 1], got [0.5, 2.0]
     """
-    single = isinstance(value, int | float)
-    given = [float(value)] * count if single else [*map(float, value)]
+    try:
+        given = _floats(value, count)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name} must be a number, or one for each model, got {value!r}"
+        ) from None
     if len(given) != count:
         raise InputError(f"{name} has {len(given)} numbers for {count} models")
     if not all(map(math.isfinite, given)):
@@ -52,6 +57,14 @@ def each(name: str, value: Each, count: int, share: bool = False) -> list[float]
     if share and not all(0 <= number <= 1 for number in given):
         raise InputError(f"{name} must be in [0, 1], got {given}")
     return given
+
+
+def _floats(value: Each, count: int) -> list[float]:
+    """Numbers of Python, of NumPy, or tensors of one element or one dimension."""
+    if isinstance(value, str):
+        raise TypeError
+    single = isinstance(value, Real) or getattr(value, "ndim", 1) == 0
+    return [float(value)] * count if single else [*map(float, value)]  # type: ignore
 
 
 def way(rescale: Rescale, *known: str) -> str:

@@ -55,9 +55,10 @@ def judged(
     A merge is *broken* when an element is NaN, or became infinite, when a tensor is
     more than ten times larger or smaller than those of the inputs, or when the loss is
     more than twice that of the worst input. It is *doubtful* when an input has a NaN
-    that the result has not, when the matrices' median norm is off by more than a tenth,
-    when two models pull against each other (cosine of task vectors below −0.2) or are
-    strangers (cosine of weights below 0.5), when a path to an input crosses a barrier
+    that the result has not, when the result has a +∞ from an input, when the matrices'
+    median norm is off by more than a tenth, when two models pull against each other
+    (cosine of task vectors below −0.2) or are strangers (cosine of weights below 0.5),
+    when a path to an input crosses a barrier
     of more than a tenth of the larger loss at its ends, or when the loss is above that
     of the worst input. The thresholds are rules of thumb; data decides.
 
@@ -80,6 +81,7 @@ def judged(
     broken = [*_values(rows), *_sizes(rows), *_losses(barriers, 2.0)]
     doubts = [
         *_spoilt(rows, known),
+        *_infinite(rows),
         *_shrunk(rows),
         *_directions(cosines_KK, based),
         *(() if broken else _losses(barriers, 1.0)),
@@ -116,18 +118,27 @@ def _spoilt(rows: Sequence["TensorRow"], labels: Sequence[str]) -> list[str]:
     return found if len(found) <= _SHOWN else [*found[:_SHOWN], "and more inputs do"]
 
 
+def _infinite(rows: Sequence["TensorRow"]) -> list[str]:
+    """What was +∞ before; a mask is −∞."""
+    bad = [row for row in rows if row.above and not _values([row])]
+    if not bad:
+        return []
+    count = sum(row.above for row in bad)
+    noun = "element is" if count == 1 else "elements are"
+    return [f"{count} {noun} +∞, as in an input, in {_named(bad)}"]
+
+
 def _finite(rows: Sequence["TensorRow"]) -> list[str]:
     odd = [row for row in rows if row.not_finite]
     if not odd:
         return ["all values are finite"]
-    if _values(rows):
+    if _values(rows) or _infinite(rows):
         return []
     return [f"infinite values only where inputs have them, in {_named(odd)}"]
 
 
 def _sizes(rows: Sequence["TensorRow"]) -> list[str]:
-    known = [row for row in rows if isfinite(row.ratio)]
-    bad = [row for row in known if not 1 / _FAR <= row.ratio <= _FAR]
+    bad = [row for row in _sized(rows) if not 1 / _FAR <= row.ratio <= _FAR]
     if not bad:
         return []
     worst = max(bad, key=lambda row: max(row.ratio, 1 / max(row.ratio, 1e-9)))
@@ -137,8 +148,13 @@ def _sizes(rows: Sequence["TensorRow"]) -> list[str]:
     ]
 
 
+def _sized(rows: Sequence["TensorRow"]) -> list["TensorRow"]:
+    """Those whose size says something: nothing was lost to NaN or infinities."""
+    return [row for row in rows if isfinite(row.ratio) and not _values([row])]
+
+
 def _shrunk(rows: Sequence["TensorRow"]) -> list[str]:
-    ratios = [r.ratio for r in rows if len(r.shape) > 1 and isfinite(r.ratio)]
+    ratios = [r.ratio for r in _sized(rows) if len(r.shape) > 1]
     if not ratios or 1 / _NEAR <= median(ratios) <= _NEAR:
         return []
     way = "smaller" if median(ratios) < 1 else "larger"

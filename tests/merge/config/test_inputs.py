@@ -93,6 +93,29 @@ def test_one_vocabulary_for_two(setting, words):
     assert sorted(model["vocab"]) == words
 
 
+@pytest.mark.parametrize("source", ["three", "nowhere"])
+def test_a_tokenizer_of_no_model_that_is_merged_is_one_problem(source):
+    network("one", ["a", "b"])
+    network("two", ["a", "b", "c"], 3.0)
+    network("three", ["a"])
+    Path("c.yml").write_text(f"{TEXT}tokenizer_source: {source}")
+    problems = plan_config("c.yml").problems
+    line = f"tokenizer: {source} is none of the models that are merged"
+    assert [x for x in problems if "no such file" not in x] == [line]
+
+
+def test_a_filter_that_holds_for_nothing_is_noted():
+    network("one", ["a", "b"])
+    network("two", ["a", "b"], 3.0)
+    cases = (
+        "{weight: [{filter: layrs, value: 0}, {filter: head, value: 2}, {value: 1}]}"
+    )
+    Path("c.yml").write_text(TEXT.replace("{weight: 1}", cases))
+    plan = plan_config("c.yml")
+    assert plan.problems == ()
+    assert plan.notes == ("weight: no tensor has 'layrs' in its name",)
+
+
 def test_an_adapter_is_put_on_its_model():
     network("one", ["a", "b"])
     start = "base_model.model.model.layers.0"

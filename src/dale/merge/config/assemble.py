@@ -35,6 +35,7 @@ class Assembler:
         self._weights = weights
         self._cast = None if config.dtype is None else TYPES[config.dtype]
         self._out = None if config.out_dtype is None else TYPES[config.out_dtype]
+        self._aligned = bool(config.tokenizer or config.tokenizer_source)
         self._filler = Filler(self.method, findings)
 
     def jobs(self, slots: Sequence[Slot]) -> list[Job]:
@@ -106,6 +107,8 @@ class Assembler:
     ) -> None:
         first = slot.piece.everyone[0].model.name
         words = is_vocabulary(slot.name) and shape[1:] == found[1:] and shape and found
+        if words and self._aligned:
+            return  # why they could not be aligned is told already
         if words:
             self.findings.about(
                 f"vocabularies differ, {shape[0]} rows in {first} and {found[0]} in "

@@ -7,7 +7,7 @@ from dale.errors import DaleError, InputError
 from dale.merge.config.findings import Findings
 from dale.merge.config.slots import Slot
 from dale.merge.config.taking import Taken, taken
-from dale.merge.config.values import Scalar, Value, value_at
+from dale.merge.config.values import Case, Scalar, Value, value_at
 from dale.merge.engine import check, settings_of
 from dale.merge.method import parameters
 from dale.merge.table import METHODS
@@ -28,6 +28,7 @@ class Filler:
         self.method, self.row, self.findings = method, METHODS[method], findings
         self._checked: dict[str, bool] = {}
         self._measured: dict[str, None] = {}
+        self._filters: dict[tuple[str, str], bool] = {}
 
     def settings(self, slot: Slot) -> dict[str, Any] | None:
         """Of one tensor, checked; None if there is a problem, which is told."""
@@ -42,6 +43,7 @@ class Filler:
                 value, whole = one.kind(_STAND_IN) if missing else None, False
             if value is not None:
                 found[one.setting] = value
+        self._heed(slot)
         whole = whole and self._given(slot)
         return found if self._accepted(slot, found) and whole else None
 
@@ -53,6 +55,23 @@ class Filler:
                 f"{self.method} looks at all tensors at once: {names} must be the same "
                 "for all of them"
             )
+        for (name, part), held in self._filters.items():
+            if not held:
+                self.findings.note(f"{name}: no tensor has {part!r} in its name")
+
+    def _heed(self, slot: Slot) -> None:
+        """Remember which filters hold for any tensor."""
+        piece = slot.piece
+        pairs = [(scope, slot.name) for scope in piece.scopes]
+        for entrant, name in zip(piece.entrants, slot.names_K, strict=False):
+            pairs.append((entrant.parameters, name))
+        for scope, name in pairs:
+            for parameter, value in scope.items():
+                for case in value if isinstance(value, tuple) else ():
+                    if isinstance(case, Case) and case.filter is not None:
+                        key = parameter, case.filter
+                        held = self._filters.get(key, False) or case.holds(name)
+                        self._filters[key] = held
 
     def _shared(self, one: Taken, slot: Slot) -> Any:
         value = _lookup(one.name, slot.piece.scopes, slot.name, slot.t)

@@ -81,7 +81,8 @@ def prepare(
         slotter = Slotter(parts, findings, read)
         base = None if config.base_model is None else shelf(config.base_model)
         words = aligned(config, shelf, base, findings)
-        labels = {id(words.weights[id(one)]): one.name for one in shelf.models}
+        merged = [one for one in shelf.models if id(one) in words.weights]
+        labels = {id(words.weights[id(one)]): one.name for one in merged}
         jobs = Assembler(config, words.weights, findings).jobs(slotter.slots)
         with findings.catching():
             files |= _files(donor, shelf, words, findings)

@@ -75,9 +75,10 @@ def _vocabulary(
 ) -> Vocabulary:
     def position(reference: Any) -> int:
         model = shelf(Reference.model_validate(_whole(reference)))
-        if model is None:
-            raise InputError(f"{reference} is none of the models")
-        return next(k for k, one in enumerate(models) if one is model)
+        found = [k for k, one in enumerate(models) if one is model]
+        if not found:
+            raise InputError(f"{reference} is none of the models that are merged")
+        return found[0]
 
     source: Any = str(wanted.source)
     if source not in {"base", "union"}:

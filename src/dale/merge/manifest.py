@@ -6,7 +6,8 @@ file.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from dale.merge.job import Job, Source
 from dale.store import sealed
 from dale.weights import LazyWeights
 from dale.weights.digest import raw
+from dale.weights.lazy import INDEX
 
 MANIFEST = "dale_merge.json"
 KIND = "merge"
@@ -134,8 +136,24 @@ def verified_folder(folder: Path) -> tuple[int, list[str]]:
         with LazyWeights(folder) as lazy:
             problems += _tensors(lazy, known["tensors"], folder)
     except DaleError as error:
-        problems.append(str(error))
+        problems += [*_shards(folder)] or [str(error)]
     return count, problems
+
+
+def _shards(folder: Path) -> Iterator[str]:
+    """A line for each file of tensors that is missing or cannot be opened."""
+    paths = set(folder.glob("*.safetensors"))
+    with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+        listed = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        paths |= {folder / name for name in listed["weight_map"].values()}
+    for path in sorted(paths):
+        if not path.is_file():
+            yield f"{path} is missing"
+            continue
+        try:
+            LazyWeights(path).close()
+        except DaleError as error:
+            yield str(error)
 
 
 def _files(folder: Path, files: Mapping[str, str]) -> list[str]:

@@ -366,3 +366,10 @@ def test_statistics_are_named_tensors() -> None:
     one = Statistics({"w": torch.ones(1)}, "fisher", "expected", 1, "m", "d")
     assert dict(one) == one.tensors
     assert len(one) == 1
+
+
+def test_statistics_of_broken_data_are_refused() -> None:
+    network = nn.Linear(2, 3)
+    inputs = torch.tensor([[1.0, float("nan")]])
+    with pytest.raises(InputError, match="'weight' has values that are not finite"):
+        fisher(network, weights_of(network), [(inputs, None)])

@@ -49,6 +49,15 @@ class Statistics(Mapping[str, Tensor]):
     model: str
     data: str
 
+    def __post_init__(self) -> None:
+        """Refuse what no merge can use."""
+        for name, tensor in self.tensors.items():
+            if not tensor.isfinite().all():
+                raise InputError(
+                    f"{self.kind} of {name!r} has values that are not finite: "
+                    "has the data, or the model?"
+                )
+
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
 

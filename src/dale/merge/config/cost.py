@@ -102,7 +102,7 @@ def memory(jobs: Sequence[Job], threads: int) -> int:
     Example:
         >>> weights = {"w": torch.ones(1000, 1000)}
         >>> job = Job("w", (Source(weights, "w"),), None, "linear", {}, (1000, 1000))
-        >>> memory([job], 1) < 40_000_000
+        >>> memory([job], 1) < 60_000_000
         True
     """
     return sum(sorted(map(_memory, jobs), reverse=True)[:threads])

@@ -10,13 +10,12 @@ cache. The models go to the folder of temporary files, which should be on a disk
 import argparse
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from merging.models import make
+from merging.models import at_hand
 
 from dale.merge import run_config
 
@@ -37,14 +36,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Merge in turn, and print seconds."""
     given = parse()
-    with tempfile.TemporaryDirectory() as temporary:
-        models = given.folder or Path(temporary)
-        make(models, given.layers)
+    with at_hand(given.folder, given.layers) as (models, scratch):
         (models / "flushing.yml").write_text(TEXT)
         seconds: dict[bool, list[float]] = {False: [], True: []}
         for run in range(given.runs + 1):
             for sync, taken in seconds.items():
-                out = Path(temporary) / "out"
+                out = scratch / "out"
                 start = time.perf_counter()
                 run_config(models / "flushing.yml", out, sync=sync)
                 took = time.perf_counter() - start

@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from statistics import median
 from threading import Thread
 
 from merge_vs_mergekit import resident
-from merging.models import make
+from merging.models import addressed, at_hand
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "merge_plan.md"
@@ -141,11 +140,8 @@ def measure(given: argparse.Namespace, models: Path, scratch: Path) -> dict:
     """Every configuration: what is foreseen, and what is found."""
     found = {}
     for name in given.only:
-        text = CONFIGURATIONS[name]
-        for model in ("base", "one", "two", "three"):
-            text = text.replace(model.upper(), str(models / model))
         path = scratch / "c.yml"
-        path.write_text(text)
+        path.write_text(addressed(CONFIGURATIONS[name], models))
         plans, costs = [], []
         for run in range(given.runs):
             plans.append(planned(path, given.threads))
@@ -227,10 +223,7 @@ def main() -> None:
     given = parse()
     if given.quick:
         given.layers, given.runs = 2, 1
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        models = (given.folder or scratch / "models").resolve()
-        make(models, given.layers)
+    with at_hand(given.folder, given.layers) as (models, scratch):
         found = measure(given, models, scratch)
     page = markdown(found, given)
     print(page)

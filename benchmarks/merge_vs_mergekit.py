@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from merging.models import make
+from merging.models import addressed, at_hand, make
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "merge_vs_mergekit.md"
@@ -91,9 +91,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def configuration(method: str, models: Path) -> str:
     """The YAML that both tools get."""
     text = f"merge_method: {method}\ndtype: bfloat16\n{METHODS[method][0]}"
-    for name in ("base", "one", "two", "three"):
-        text = text.replace(name.upper(), str(models / name))
-    return text
+    return addressed(text, models)
 
 
 def cost(command: Sequence[str | Path]) -> Cost:
@@ -271,10 +269,7 @@ def main() -> None:
     given = parse()
     if given.quick:
         given.layers, given.runs = 4, 1
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        models = (given.folder or scratch / "models").resolve()
-        make(models, given.layers)
+    with at_hand(given.folder, given.layers) as (models, scratch):
         found = measure(given, models, scratch)
         quarter = shallow(given, scratch)
     page = markdown(found, quarter, given)

@@ -1,7 +1,10 @@
 """A Llama-type model and its fine-tunes, made on the spot in the usual layout."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors.torch import save_file
@@ -27,6 +30,29 @@ def make(folder: Path, layers: int) -> None:
         if not (place / "config.json").exists():
             place.mkdir(parents=True, exist_ok=True)
             _write(place, layers, position)
+
+
+@contextmanager
+def at_hand(folder: Path | None, layers: int) -> Iterator[tuple[Path, Path]]:
+    """A folder with the models, and one for what is made of them, which is removed.
+
+    Args:
+        folder: Where the models lie; made there if missing. With None, they are removed
+            too.
+        layers: Depth.
+    """
+    with TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+        models = (folder or scratch / "models").resolve()
+        make(models, layers)
+        yield models, scratch
+
+
+def addressed(text: str, models: Path) -> str:
+    """YAML with the folders of the models in place of their names in capitals."""
+    for name in NAMES:
+        text = text.replace(name.upper(), str(models / name))
+    return text
 
 
 def shapes(layers: int) -> dict[str, tuple[int, ...]]:

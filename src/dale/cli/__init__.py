@@ -47,8 +47,9 @@ def _run() -> int:
     from dale.cli import verbs  # noqa: F401 - each file adds its verb to the app
     from dale.cli.common import complain, fail
 
-    gc.freeze()  # what was loaded stays
-    gc.enable()
+    if not gc.isenabled():  # as a program; what was loaded stays
+        gc.freeze()
+        gc.enable()
     try:
         code = app(prog_name="dale", standalone_mode=False) or 0
     except DaleError as error:

@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import Tensor
 
 from dale.merge.compare import Seen, Sums
-from dale.merge.job import READING, Job, Source, side_by_side
+from dale.merge.job import Job, Source
 from dale.merge.moments import STATISTICS
 from dale.merge.soundness import Soundness, concluded
-from dale.merge.table import METHODS
+from dale.merge.threads import READING, side_by_side
 from dale.weights import Weights, open_weights
 
 SAMPLE = 1 << 12
@@ -94,8 +94,7 @@ def check_jobs(
             tensor = merged[job.name]
         reads = {place[key]: partial(_read, source) for key, source in inputs.items()}
         base = None if job.base is None else partial(_read, job.base)
-        spreads = job.method in METHODS and job.row.spreads
-        return tensor, sums.look(tensor, reads, base, spreads)
+        return tensor, sums.look(tensor, reads, base, job.row.spreads)
 
     for (job, _), seen in zip(real, side_by_side(look, real, None), strict=True):
         sums.take(job.name, *seen)

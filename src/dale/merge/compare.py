@@ -1,24 +1,20 @@
-"""Tensors of a merge beside those they were made from: samples, scans and sums.
+"""Tensors of a merge beside those they were made from: their sums.
 
 What is in memory at a time is one tensor of one model, and a sample of it of every
 model. Shape suffixes: K, models; N, those of them that have the tensor; D, elements of
 a sample.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import nan
 
 import torch
 from torch import Tensor
 
+from dale.merge.sampling import Scanned, scanned
 from dale.weights.match import is_inexact
 
-BLOCKS = 16
-"""A sample is so many runs of neighbours, evenly apart."""
-_CHUNK = 1 << 20  # elements that are looked at at a time where some are not finite
-_QUICK = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 Read = Callable[[], Tensor]
 """Reads a tensor."""
 
@@ -54,40 +50,6 @@ class TensorRow:
 
 
 @dataclass(frozen=True)
-class Scanned:
-    """A sample of a tensor, and what was found in all of it.
-
-    Attributes:
-        sample_D: In float64; zero where it is not finite.
-        not_finite: Elements that are NaN or infinite.
-        nan: Elements that are NaN.
-        above: Elements that are +∞.
-    """
-
-    sample_D: Tensor
-    not_finite: int
-    nan: int
-    above: int
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: reading is bound by memory, and waiting for others costs.
-
-    Example:
-        >>> with one_thread():
-        ...     torch.get_num_threads()
-        1
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@dataclass(frozen=True)
 class Seen:
     """A tensor of the result and what stands beside it.
 
@@ -102,45 +64,6 @@ class Seen:
     others: dict[int, Scanned]
     origin: Scanned | None
     whole: bool
-
-
-def scanned(tensor: Tensor, most: int, deep: bool = True) -> Scanned:
-    """Keep at most so many elements, and look at every one or at those alone.
-
-    Example:
-        >>> found = scanned(torch.tensor([1.0, float("nan"), float("inf")]), 16)
-        >>> found.sample_D.tolist(), found.not_finite, found.nan
-        ([1.0, 0.0, 0.0], 2, 1)
-    """
-    flat = tensor.detach().reshape(-1)
-    sample = _sampled(flat, most)
-    sample_D, odd = sample.cpu().double(), _not_finite(flat if deep else sample)
-    return Scanned(sample_D.nan_to_num(0, 0, 0) if odd[0] else sample_D, *odd)
-
-
-def _sampled(flat: Tensor, most: int) -> Tensor:
-    if flat.numel() > most:
-        run = most // BLOCKS
-        starts = flat.numel() - run
-        places = [starts * block // (BLOCKS - 1) for block in range(BLOCKS)]
-        flat = torch.cat([flat[place : place + run] for place in places])
-    return flat
-
-
-def _not_finite(flat: Tensor) -> tuple[int, int, int]:
-    """How many elements are NaN or infinite, how many are NaN, and how many +∞."""
-    if flat.dtype in _QUICK and flat.numel():
-        # twenty times faster than isfinite, and NaN is handed on
-        least, most = flat.aminmax()
-        if bool(least.isfinite() & most.isfinite()):
-            return 0, 0, 0
-    odd = broken = above = 0
-    for part in flat.split(_CHUNK):
-        wide = part if part.dtype in _QUICK else part.float()
-        odd += int((~wide.isfinite()).sum())
-        broken += int(wide.isnan().sum())
-        above += int(wide.isposinf().sum())
-    return odd, broken, above
 
 
 class Sums:

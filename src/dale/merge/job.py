@@ -5,13 +5,10 @@ configurations, decides for every tensor on its own what goes in, by which metho
 which settings. Shape suffix: K, models.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
-from threading import Lock
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -22,14 +19,9 @@ from dale.merge.blocks import pieces_of, spans
 from dale.merge.method import Method, parameters
 from dale.merge.moments import STATISTICS
 from dale.merge.table import METHODS
+from dale.merge.threads import READING, side_by_side
 from dale.weights import Entry, Weights, entry_of
 from dale.weights.match import is_inexact, listing
-
-_KEPT = 8 << 20
-READING = Lock()
-"""Models may not know how to be read by several threads at a time."""
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -252,54 +244,3 @@ def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 def _same(first: Tensor, second: Tensor) -> bool:
     return first.dtype == second.dtype and torch.equal(first, second)
-
-
-def side_by_side(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None
-) -> Iterator[Result]:
-    """Apply a function in several threads, each of which computes on its own.
-
-    Args:
-        function: Spends most of its time in PyTorch, NumPy or the operating system.
-        items: What it is applied to. Not many more are begun than threads are there.
-        threads: How many; as many as PyTorch uses if None.
-
-    Yields:
-        What it returns, in order.
-
-    Example:
-        >>> [*side_by_side(abs, [-1, 2, -3], 2)]
-        [1, 2, 3]
-    """
-    before = torch.get_num_threads()
-    count = threads or before
-    _settle()
-    with ThreadPoolExecutor(count) as pool:
-        pending: deque[Future[Result]] = deque()
-        try:
-            torch.set_num_threads(1)
-            for item in items:
-                if count == 1:
-                    yield function(item)
-                    continue
-                pending.append(pool.submit(function, item))
-                if len(pending) > 2 * count:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            torch.set_num_threads(before)
-            for future in pending:
-                future.cancel()
-
-
-@cache
-def _settle() -> None:
-    """Let the C library keep the memory that pieces leave behind.
-
-    glibc gives what is freed at the end of its memory back to the system, and every
-    page that comes again costs a fault: three times the arithmetic. How much it keeps,
-    it learns from the largest block that was ever freed. The pages of this one are
-    never touched, so it takes no memory. Other C libraries take no notice.
-    """
-    torch.empty(_KEPT, dtype=torch.uint8)

@@ -11,8 +11,10 @@ from typing import Any
 
 from dale.errors import InputError
 from dale.merge.barrier import Barrier, barriers
-from dale.merge.compare import BLOCKS, Sums, TensorRow, one_thread
+from dale.merge.compare import Sums, TensorRow
 from dale.merge.engine import Model, opened
+from dale.merge.sampling import BLOCKS
+from dale.merge.threads import one_thread
 from dale.merge.verdict import Judgement, judged
 from dale.weights import Weights, layout_of_weights
 

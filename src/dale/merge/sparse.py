@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from dale.merge.blocks import spans
 from dale.merge.select import Cut, bracket, largest, ranked
-from dale.merge.steps import Rescale, total, way
+from dale.merge.steps import Rescale, is_finite, total, way
 from dale.weights import wide
 
 Mask = NDArray[np.bool_]
@@ -170,7 +170,7 @@ def drops(
     if name != "l1":
         scale = 1.0 if name == "none" else 1 / max(chance, _TINY)
         return lambda delta: _only(
-            delta, drawn(len(delta), chance, generator), scale, _finite(delta)
+            delta, drawn(len(delta), chance, generator), scale, is_finite(delta)
         )
     # in one array: small ones that stay would break up the memory of pieces
     kept = np.empty(len(tensor) + 7 >> 3, np.uint8)
@@ -235,10 +235,6 @@ def _only(delta: Tensor, mask: Mask, scale: float, finite: bool) -> Tensor:
     else:
         kept = torch.where(torch.from_numpy(mask).to(delta.device), delta, 0)
     return kept if scale == 1 else kept.mul_(scale)
-
-
-def _finite(tensor: Tensor) -> bool:
-    return bool(tensor.sum().isfinite())
 
 
 def chances(delta: Tensor, density: float, epsilon: float) -> Tensor:

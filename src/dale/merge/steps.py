@@ -121,6 +121,11 @@ def total(tensor: Tensor) -> float:
     return plain.sum(dtype=torch.float64).item()
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Whether the sum is; a sum is cheap, and seldom overflows."""
+    return bool(tensor.sum().isfinite())
+
+
 def precise(tensor: Tensor) -> Tensor:
     """The tensor in float64, on the CPU where its device has no such type."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

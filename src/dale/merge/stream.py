@@ -15,11 +15,12 @@ from typing import Any
 from dale.errors import DiskError, InputError, WeightsError
 from dale.files import flush
 from dale.merge.engine import Model, planned
-from dale.merge.job import Job, runner, side_by_side
+from dale.merge.job import Job, runner
 from dale.merge.manifest import KIND, MANIFEST, inputs, manifest, plan_digest
 from dale.merge.moments import label_of
 from dale.merge.place import place_problem, unfinished_at
 from dale.merge.shards import Shard, cut, index
+from dale.merge.threads import side_by_side
 from dale.merge.unfinished import Journal, unfinished
 from dale.store import sealed
 from dale.weights.digest import digest_rows

@@ -13,7 +13,16 @@ from torch import Tensor
 from dale.merge.blocks import BLOCK, elementwise, flat, piecewise, spans
 from dale.merge.select import kth_largest, reaching
 from dale.merge.sparse import trims
-from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
+from dale.merge.steps import (
+    Each,
+    Rescale,
+    deltas,
+    each,
+    elected,
+    is_finite,
+    shifted,
+    summed,
+)
 
 Walk = Callable[[], Iterable[tuple[Sequence[Tensor], Tensor]]]
 """Starts a walk over all tensors: those of the K models, and that of the base."""
@@ -161,7 +170,7 @@ def ties_global(
     """
     weights = each("weight", weight, len(tensors_K))
     parts = zip(deltas(tensors_K, base), thresholds_K, strict=True)
-    sparse = (reaching(delta, least, _finite(delta)) for delta, least in parts)
+    sparse = (reaching(delta, least, is_finite(delta)) for delta, least in parts)
     return shifted(base, elected(sparse, weights, normalize), lambda_)
 
 
@@ -220,7 +229,3 @@ def _magnitudes(walk: Walk, k: int, dtype: torch.dtype) -> Iterator[Tensor]:
         row, origin = flat([tensor, base])
         for place in spans(len(row), 4 * BLOCK):
             yield next(deltas([row[place]], origin[place])).abs_().to(dtype)
-
-
-def _finite(tensor: Tensor) -> bool:
-    return bool(tensor.sum().isfinite())

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from dale.files import PARTIAL
@@ -82,8 +84,10 @@ def _around(out: Path) -> str | None:
     longest = getattr(os, "pathconf", lambda *_: _LONGEST)(above, "PC_NAME_MAX")
     if len(os.fsencode(partial.name)) > longest:
         return f"{out}: the name is too long"
-    if os.path.lexists(partial) and (partial.is_symlink() or not partial.is_dir()):
-        return f"{out}: {partial} is in the way"
+    # looked at once: whoever makes it may take it away at any time
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(partial.lstat().st_mode):
+            return f"{out}: {partial} is in the way"
     return None
 
 
@@ -96,14 +100,22 @@ def _within(out: Path, inputs: Iterable[Path]) -> str | None:
 
 
 def _room(out: Path, needed: int) -> str | None:
-    partial = unfinished_at(out)
     # what an unfinished merge takes up is used again, or freed
-    files = partial.rglob("*") if partial.is_dir() else ()
-    held = sum(path.stat().st_blocks * 512 for path in files)
+    held = _taken_up(unfinished_at(out))
     free = shutil.disk_usage(existing(out)).free + held
     if needed > free:
         return f"{out}: {_bytes(needed)} are needed, {_bytes(free)} are free"
     return None
+
+
+def _taken_up(folder: Path) -> int:
+    """Bytes on the disk; files that another process takes away meanwhile are none."""
+    held = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                held += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return held
 
 
 def _bytes(number: int) -> str:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,11 @@ def test_a_stop_outside_the_loop_says_a_word(number, tmp_path):
         "model: mlp, epochs: 1, strategies: [single]}"
     )
     command = [*DALE, "train", str(recipe), str(tmp_path / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # a suite that runs in the background of a shell has SIGINT ignored
+    heard = partial(signal.signal, number, signal.SIG_DFL)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    )
     deadline = time.monotonic() + 60
     while not begun.exists() and time.monotonic() < deadline:
         time.sleep(0.05)

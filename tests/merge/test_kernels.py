@@ -48,18 +48,28 @@ def uniform(
     """Numbers in [0, 1): an element is kept where its number is below its chance."""
     if not method.startswith("dare"):
         return torch.rand(shape, generator=generator).numpy()
-    count = int(np.prod(shape))
-    words = [
-        torch.empty(1, dtype=torch.int64).random_(-(2**63), None, generator=generator)
-        for _ in range(-(-count // 8))
-    ]
-    digits = [int(word) >> 8 * i & 0xFF for word in words for i in range(8)]
-    draws = [float(digit + 0x80 & 0xFF) for digit in digits[:count]]
-    for place, draw in enumerate(draws):
-        if draw == int(256 * chance) < 256 * chance:
-            rest = torch.rand(1, generator=generator, dtype=torch.float64)
-            draws[place] += float(rest)
-    return np.array(draws).reshape(shape) / 256
+    count, digits = int(np.prod(shape)), int(256 * chance)
+    if chance in {0, 1}:
+        return np.zeros(shape)
+    exact = digits == 256 * chance
+    places = [place for place in range(8) if not exact or digits % 2 ** (place + 1)]
+    draws = np.zeros(count)
+    for place in places:
+        words = [
+            torch.empty(1, dtype=torch.int64).random_(
+                -(2**63), None, generator=generator
+            )
+            for _ in range(-(-count // 64))
+        ]
+        for i in range(count):
+            byte = int(words[i // 64]) >> 8 * (i % 64 // 8) & 0xFF
+            draws[i] += 2**place * (1 - (byte >> 7 - i % 8 & 1))
+    if not exact:
+        for i in range(count):
+            if draws[i] == digits:
+                rest = torch.rand(1, generator=generator, dtype=torch.float64)
+                draws[i] += float(rest)
+    return draws.reshape(shape) / 256
 
 
 def expected(

@@ -11,8 +11,8 @@ from dale.weights import linear, wide
 
 def test_the_kernel_keeps_gradients() -> None:
     coefficient = torch.ones(2, requires_grad=True)
-    linear([coefficient, torch.zeros(2)], normalize=True).sum().backward()
-    assert coefficient.grad.tolist() == [0.5, 0.5]
+    linear([coefficient, *torch.zeros(3, 2)], normalize=True).sum().backward()
+    assert coefficient.grad.tolist() == [0.25, 0.25]
 
 
 @pytest.mark.parametrize(

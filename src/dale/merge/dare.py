@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from torch import Generator, Tensor
 
 from dale.merge.blocks import flat, piecewise, spans
-from dale.merge.sparse import drops
 from dale.merge.steps import Each, Rescale, deltas, each, elected, shifted, summed
+from dale.merge.thin import drops
+from dale.weights import wide
 
 
 @piecewise
@@ -52,7 +53,7 @@ def dare_linear(
         >>> import torch
         >>> x_K, generators = [torch.ones(8)], [torch.Generator().manual_seed(0)]
         >>> dare_linear(x_K, torch.zeros(8), generators, density=0.5)
-        tensor([0.0000, 1.6000, 1.6000, 1.6000, 1.6000, 0.0000, 0.0000, 1.6000])
+        tensor([0.0000, 0.0000, 1.6000, 0.0000, 1.6000, 1.6000, 1.6000, 1.6000])
 
     References:
         Yu et al. (2024), Language models are super Mario, arXiv 2311.03099. There the
@@ -126,6 +127,7 @@ def _thinned(
         for row, share, generator in zip(rows_K, shares, generators_K, strict=True)
     ]
     for place in spans(len(origin)):
-        here = deltas((row[place] for row in rows_K), origin[place])
+        start = wide(origin[place])
+        here = deltas((row[place] for row in rows_K), start)
         pairs = zip(drops_K, here, strict=True)
-        yield origin[place], (drop(delta) for drop, delta in pairs)
+        yield start, (drop(delta) for drop, delta in pairs)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dale.errors import InputError
 from dale.merge.select import largest
-from dale.merge.steps import deltas, elected, shifted, total
+from dale.merge.steps import deltas, elected_mean, shifted, total
 
 
 def sce(
@@ -56,4 +56,4 @@ def sce(
     energies = [total(delta.square()) for delta in deltas_K]
     whole = math.fsum(energies)
     weights = [energy / whole if whole else 1.0 for energy in energies]
-    return shifted(base, elected(deltas_K, weights, True, plain_vote=True), 1.0)
+    return shifted(base, elected_mean(deltas_K, weights, plain_vote=True), 1.0)

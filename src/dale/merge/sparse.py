@@ -1,21 +1,17 @@
-"""Task vectors made sparse: by magnitude, between two magnitudes, or at random."""
+"""Task vectors made sparse: by magnitude, between two magnitudes, or by chances."""
 
-import math
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from dale.merge.blocks import spans
 from dale.merge.select import Cut, bracket, largest, ranked
-from dale.merge.steps import Rescale, is_finite, total, way
+from dale.merge.steps import Rescale, deltas, total, way
 from dale.weights import wide
 
-Mask = NDArray[np.bool_]
-
-_TINY = 1e-30
+TINY = 1e-30
+"""The least that is divided by."""
 _SAMPLE = 1 << 16
 """About how many magnitudes a threshold is guessed from."""
 
@@ -64,7 +60,7 @@ def trims(
     if name == "none":
         return Cut(rank)
     cut, before, after = Cut(rank), 0.0, 0.0
-    for delta in _walked(tensor, base):
+    for delta in walked(tensor, base):
         before += total(delta.abs())
         after += total(cut(delta).abs())
     final = Cut(rank)
@@ -72,9 +68,10 @@ def trims(
     return lambda delta: final(delta) * scale
 
 
-def _walked(tensor: Tensor, base: Tensor, *size: int) -> Iterator[Tensor]:
-    for place in spans(len(tensor), *size):
-        yield wide(tensor[place]) - wide(base[place])
+def walked(tensor: Tensor, base: Tensor) -> Iterator[Tensor]:
+    """A task vector in pieces, in order."""
+    for place in spans(len(tensor)):
+        yield from deltas([tensor[place]], base[place])
 
 
 def _sample(tensor: Tensor, base: Tensor) -> Tensor:
@@ -84,7 +81,7 @@ def _sample(tensor: Tensor, base: Tensor) -> Tensor:
 
 
 def _sizes(tensor: Tensor, base: Tensor) -> Iterator[Tensor]:
-    return (delta.abs_() for delta in _walked(tensor, base))
+    return (delta.abs_() for delta in walked(tensor, base))
 
 
 def without_outliers(
@@ -134,107 +131,8 @@ def dropped(
     kept = torch.where(draws < chances, delta, 0)
     if name == "inverse":
         # what has no chance is 0 already, and stays so
-        return kept / chances.clamp(min=_TINY)
+        return kept / chances.clamp(min=TINY)
     return preserved(delta, kept, rescale)
-
-
-def drops(
-    tensor: Tensor,
-    base: Tensor,
-    chance: float,
-    generator: Generator,
-    rescale: Rescale,
-) -> Callable[[Tensor], Tensor]:
-    """What drops elements of a task vector that is shown in pieces, in order.
-
-    Every element is kept with the same chance.
-
-    Args:
-        tensor: Of the model, a vector.
-        base: Of the base, a vector.
-        chance: Of being kept, in ``[0, 1]``.
-        generator: On the CPU, so that every device draws the same.
-        rescale: As for `dropped`.
-
-    Raises:
-        InputError: `rescale` is none of these.
-
-    Example:
-        >>> x, generator = torch.ones(8), torch.Generator().manual_seed(1)
-        >>> drops(x, torch.zeros(8), 0.5, generator, "inverse")(x)
-        tensor([2., 2., 0., 2., 0., 2., 2., 0.])
-    """
-    name = way(rescale, "none", "l1", "inverse")
-    if chance == 1:
-        return lambda delta: delta
-    if name != "l1":
-        scale = 1.0 if name == "none" else 1 / max(chance, _TINY)
-        return lambda delta: _only(
-            delta, drawn(len(delta), chance, generator), scale, is_finite(delta)
-        )
-    # in one array: small ones that stay would break up the memory of pieces
-    kept = np.empty(len(tensor) + 7 >> 3, np.uint8)
-    before, after, start = 0.0, 0.0, 0
-    for delta in _walked(tensor, base):
-        mask, size = drawn(len(delta), chance, generator), delta.abs_()
-        packed = np.packbits(mask)
-        kept[start : start + len(packed)] = packed
-        start += len(packed)
-        part = size.sum().item()
-        before += part
-        after += _only(size, mask, 1.0, math.isfinite(part)).sum().item()
-    scale, finite = before / after if after else 1.0, math.isfinite(before)
-    rest = iter(spans(len(tensor)))
-
-    def drop(delta: Tensor) -> Tensor:
-        start = next(rest).start >> 3
-        bits = kept[start : start + (len(delta) + 7 >> 3)]
-        mask = np.unpackbits(bits, count=len(delta)).view(bool)
-        return _only(delta, mask, scale, finite)
-
-    return drop
-
-
-def drawn(count: int, chance: float, generator: Generator) -> Mask:
-    """Booleans that are true with one chance each.
-
-    Eight draws of 8 bits are taken from every 64-bit number of the generator; a draw is
-    held against the first 8 bits of the chance. Where it equals them, about once in 256
-    times, a draw from ``[0, 1)`` decides by the rest, so the chance is exact.
-
-    Args:
-        count: How many.
-        chance: In ``[0, 1]``.
-        generator: On the CPU.
-
-    Returns:
-        An array.
-
-    Example:
-        >>> drawn(5, 0.5, torch.Generator().manual_seed(1))
-        array([ True,  True, False,  True, False])
-    """
-    words = torch.empty(-(-count // 8), dtype=torch.int64)
-    words.random_(-(2**63), None, generator=generator)
-    draws = words.numpy().view(np.int8)[:count]
-    if chance >= 1:
-        return np.ones(count, dtype=bool)
-    step = math.floor(chance * 256)
-    mask = draws < step - 128
-    if rest := chance * 256 - step:
-        edge = np.flatnonzero(draws == step - 128)
-        draw = torch.rand(len(edge), generator=generator, dtype=torch.float64)
-        mask[edge] = draw.numpy() < rest
-    return mask
-
-
-def _only(delta: Tensor, mask: Mask, scale: float, finite: bool) -> Tensor:
-    """The elements under a mask times a number, and 0 elsewhere."""
-    if delta.device.type == "cpu" and finite:
-        kept = torch.from_numpy(np.multiply(delta.numpy(), mask))
-    else:
-        kept = torch.where(torch.from_numpy(mask).to(delta.device), delta, 0)
-    return kept if scale == 1 else kept.mul_(scale)
 
 
 def chances(delta: Tensor, density: float, epsilon: float) -> Tensor:

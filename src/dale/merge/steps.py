@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dale.errors import InputError
 from dale.weights import wide
+from dale.weights.kernels import difference
 
 Each = float | Sequence[float]
 """One number for all models, or one for each."""
@@ -107,7 +108,7 @@ def deltas(tensors_K: Iterable[Tensor], base: Tensor) -> Iterator[Tensor]:
     """
     origin = wide(base)
     for tensor in tensors_K:
-        yield wide(tensor) - origin
+        yield difference(tensor, origin)
 
 
 def shifted(base: Tensor, change: Tensor, factor: float) -> Tensor:
@@ -134,7 +135,7 @@ def precise(tensor: Tensor) -> Tensor:
 def summed(
     deltas_K: Iterable[Tensor], weights_K: Sequence[float], normalize: bool
 ) -> Tensor:
-    """``Σ w_k δ_k``, divided by ``Σ w_k`` if asked.
+    """``Σ w_k δ_k``, divided by ``Σ w_k`` if asked. The task vectors are used up.
 
     Example:
         >>> summed(iter([torch.tensor(1.0), torch.tensor(4.0)]), (2, 1), True)
@@ -143,17 +144,14 @@ def summed(
     scale = divisor(weights_K) if normalize else 1.0
     parts = zip(deltas_K, weights_K, strict=True)
     first, weight = next(parts)
-    change = first * weight
+    change = first if weight == 1 else first.mul_(weight)
     for delta, weight in parts:
         change.add_(delta, alpha=weight)
     return change if scale == 1 else change / scale
 
 
 def elected(
-    deltas_K: Iterable[Tensor],
-    weights_K: Sequence[float],
-    normalize: bool,
-    plain_vote: bool = False,
+    deltas_K: Iterable[Tensor], weights_K: Sequence[float], normalize: bool
 ) -> Tensor:
     """Elect a sign for every element and merge what agrees with it.
 
@@ -163,17 +161,51 @@ def elected(
         Σ_{k ∈ A} w_k δ_k,  divided by  Σ_{k ∈ A} w_k  if asked
 
     Args:
-        deltas_K: Task vectors.
+        deltas_K: Task vectors, which are used up.
         weights_K: One for each.
         normalize: Divide by the weights of those that agree; where none does, by 1.
-        plain_vote: Elect by ``Σ δ_k`` instead; for weights that are not negative.
 
     Returns:
         The merged task vector.
 
     Example:
         >>> parts = [torch.tensor([1.0, -4.0]), torch.tensor([3.0, 2.0])]
-        >>> elected(parts, (1, 1), normalize=True)
+        >>> elected(parts, (1, 1), normalize=False)
+        tensor([ 4., -4.])
+    """
+    if normalize:
+        return elected_mean(deltas_K, weights_K)
+    votes = sizes = None
+    for delta, weight in zip(deltas_K, weights_K, strict=True):
+        part = delta if weight == 1 else delta.mul_(weight)
+        if votes is None or sizes is None:
+            votes, sizes = part, part.abs()
+        else:
+            votes.add_(part)
+            sizes.add_(part.abs_())
+    assert votes is not None
+    assert sizes is not None
+    # Σ and Σ|·| with its sign, halved, are what agrees: nothing is chosen or kept
+    return votes.add_(sizes.copysign_(votes)).mul_(0.5)
+
+
+def elected_mean(
+    deltas_K: Iterable[Tensor], weights_K: Sequence[float], plain_vote: bool = False
+) -> Tensor:
+    """Elect a sign for every element and take the mean of what agrees with it.
+
+    Args:
+        deltas_K: Task vectors.
+        weights_K: One for each.
+        plain_vote: Elect by ``Σ δ_k`` instead of ``Σ w_k δ_k``; for weights that are
+            not negative.
+
+    Returns:
+        As `elected`, divided.
+
+    Example:
+        >>> parts = [torch.tensor([1.0, -4.0]), torch.tensor([3.0, 2.0])]
+        >>> elected_mean(parts, (1, 1))
         tensor([ 2., -4.])
     """
     parts_K = []
@@ -189,13 +221,10 @@ def elected(
     for part, weight in zip(parts_K, weights_K, strict=True):
         share = (part * sign).relu_()
         change = share + change
-        if normalize:
-            agreeing = share.sign_().mul_(weight).add_(agreeing)
-    change = change.mul_(sign)
-    if not normalize:
-        return change
+        agreeing = share.sign_().mul_(weight).add_(agreeing)
     # where none agrees the change is 0
-    return change.div_(agreeing.add_(_as_number(torch.eq, agreeing)))
+    agreeing = agreeing.add_(_as_number(torch.eq, agreeing))
+    return change.mul_(sign).div_(agreeing)
 
 
 def _as_number(compare: Callable[..., Tensor], tensor: Tensor) -> Tensor:

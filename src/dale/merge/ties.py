@@ -23,6 +23,7 @@ from dale.merge.steps import (
     shifted,
     summed,
 )
+from dale.weights import wide
 
 Walk = Callable[[], Iterable[tuple[Sequence[Tensor], Tensor]]]
 """Starts a walk over all tensors: those of the K models, and that of the base."""
@@ -66,8 +67,9 @@ def task_arithmetic(
         Ilharco et al. (2023), Editing models with task arithmetic, arXiv 2212.04089.
     """
     weights = each("weight", weight, len(tensors_K))
-    change = summed(deltas(tensors_K, base), weights, normalize)
-    return shifted(base, change, lambda_)
+    origin = wide(base)
+    change = summed(deltas(tensors_K, origin), weights, normalize)
+    return shifted(origin, change, lambda_)
 
 
 @piecewise
@@ -123,10 +125,10 @@ def ties(
     pairs = zip(rows_K, shares, strict=True)
     trims_K = [trims(row, origin, share, rescale) for row, share in pairs]
     for place in spans(len(origin)):
-        here = deltas((row[place] for row in rows_K), origin[place])
+        start = wide(origin[place])
+        here = deltas((row[place] for row in rows_K), start)
         kept = (trim(delta) for trim, delta in zip(trims_K, here, strict=True))
-        change = elected(kept, weights, normalize)
-        yield shifted(origin[place], change, lambda_)
+        yield shifted(start, elected(kept, weights, normalize), lambda_)
 
 
 @elementwise
@@ -169,9 +171,10 @@ def ties_global(
         code keeps one parameter more than the share says.
     """
     weights = each("weight", weight, len(tensors_K))
-    parts = zip(deltas(tensors_K, base), thresholds_K, strict=True)
+    origin = wide(base)
+    parts = zip(deltas(tensors_K, origin), thresholds_K, strict=True)
     sparse = (reaching(delta, least, is_finite(delta)) for delta, least in parts)
-    return shifted(base, elected(sparse, weights, normalize), lambda_)
+    return shifted(origin, elected(sparse, weights, normalize), lambda_)
 
 
 def thresholds(walk: Walk, *, density: Each = 0.2) -> tuple[float, ...]:

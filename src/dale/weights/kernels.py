@@ -16,6 +16,23 @@ def wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype.itemsize < 4 else tensor
 
 
+def difference(tensor: Tensor, origin: Tensor) -> Tensor:
+    """``tensor − origin`` as a new tensor, in float32 or wider.
+
+    Args:
+        tensor: Of any floating-point type.
+        origin: In float32 or wider.
+
+    Example:
+        >>> difference(torch.tensor(3.0).bfloat16(), torch.tensor(1.0))
+        tensor(2.)
+    """
+    own = wide(tensor)
+    if own is tensor or own.dtype != origin.dtype:
+        return own - origin
+    return own.sub_(origin)
+
+
 def linear(
     tensors_K: Sequence[Tensor],
     coefficients_K: Sequence[float] | None = None,
@@ -54,11 +71,10 @@ def linear(
     result = center if total == 1.0 else center * total
     rest = [k for k, c in enumerate(weights_K) if c and k != anchor]
     for k in rest:
-        step = wide(tensors_K[k]) - center
-        own = result is not center and step.dtype == result.dtype
-        result = torch.add(
-            result, step, alpha=weights_K[k], out=result if own else None
-        )
+        step = difference(tensors_K[k], center)
+        own = step.dtype == torch.promote_types(step.dtype, result.dtype)
+        own &= not (step.requires_grad or result.requires_grad)
+        result = torch.add(result, step, alpha=weights_K[k], out=step if own else None)
     # a sum is cheap, and finite unless one of its terms is not
     if rest and not result.sum().isfinite() and center.isinf().any():
         chosen = [(weights_K[k], tensors_K[k]) for k in rest]

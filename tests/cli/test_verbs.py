@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,11 @@ def test_help_of_a_verb(verb, dale):
     assert said.out.startswith(f"Usage: dale {verb}")
     assert "--json" in said.out
     assert said.err == ""
+
+
+def test_help_loads_no_pytorch():
+    check = "import sys, dale.cli.verbs; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_no_arguments_show_the_help(dale):

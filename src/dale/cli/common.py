@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from dale.errors import DaleError, Elsewhere, InputError, Interrupted
-from dale.store import finite
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RUN = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
@@ -37,6 +36,8 @@ err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 def show_json(document: Any) -> None:
     """Print a document as JSON; numbers that are not finite become null."""
+    from dale.store import finite  # PyTorch takes a second to load; help needs none
+
     sys.stdout.write(json.dumps(finite(document), indent=1) + "\n")
 
 

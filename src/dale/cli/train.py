@@ -9,10 +9,10 @@ import typer
 from dale.cli import app
 from dale.cli.common import JSON, err, number, percent, show_json, stopping, table
 from dale.errors import InputError, Interrupted
-from dale.store import Member
 
 if TYPE_CHECKING:
     from dale.recipes import Workbench
+    from dale.store import Member
 
 
 @app.command()
@@ -76,7 +76,7 @@ def _frozen(bench: "Workbench") -> dict[str, dict[str, int]]:
     return {r["trajectory"]: r["frozen"] for r in log if r.get("frozen")}
 
 
-def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
+def train_bench(bench: "Workbench", quiet: bool) -> "list[Member]":
     """Train with progress; a stop says how to go on."""
     from dale.cli.watching import watching
 
@@ -93,7 +93,7 @@ def train_bench(bench: "Workbench", quiet: bool) -> list[Member]:
         raise Interrupted(f"stopped at once{how}") from None
 
 
-def members_table(members: list[Member]) -> None:
+def members_table(members: "list[Member]") -> None:
     """Print members with their validation scores."""
     rows = [
         [

@@ -24,7 +24,7 @@ from dale.weights.lazy import INDEX
 
 MANIFEST = "dale_merge.json"
 KIND = "merge"
-FORMAT = 2
+FORMAT = 3
 """Counts up whenever the same plan may give other bytes."""
 
 

@@ -3,6 +3,7 @@
 Shape suffix: D, elements of a sample.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +60,7 @@ def _not_finite(flat: Tensor) -> tuple[int, int, int]:
     if flat.dtype in _QUICK and flat.numel():
         # twenty times faster than isfinite, and NaN is handed on
         least, most = flat.aminmax()
-        if bool(least.isfinite() & most.isfinite()):
+        if math.isfinite(least.item()) and math.isfinite(most.item()):
             return 0, 0, 0
     odd = broken = above = 0
     for part in flat.split(_CHUNK):

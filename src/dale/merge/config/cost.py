@@ -22,13 +22,12 @@ from dale.merge.place import existing
 from dale.merge.stream import write_jobs
 from dale.weights import LazyWeights, save
 
-_TRIAL = 1 << 19
-"""Elements of a kind of job in the trial, in all."""
-_PIECES = 1 << 17
-"""Elements of one tensor in it, where a tensor is made in pieces."""
+_TRIAL = 1 << 21
+"""Elements of a kind of job in the trial, in all; a tensor in it is one piece where
+tensors are made in pieces, and half of it where they are made whole."""
 _KINDS = 6
 """At most so many kinds of job are tried; the rest costs what those cost on average."""
-_BLOCKS, _MORE = 40, 12
+_BLOCKS, _MORE = 30, 8
 """Pieces in float32 that a thread holds, and those for each model that is read. The
 allocator keeps more than is in use; so these were measured, see
 ``benchmarks/merge_plan.py``."""
@@ -193,11 +192,11 @@ def _made(job: Job, places: Iterator[Path], most: int | None = None) -> Iterator
         most: Elements of one tensor, about.
 
     Yields:
-        As many as there are threads, or more.
+        As many as there are threads, or more; the same number whatever the size.
     """
-    size = most or (_PIECES if job.row.chunks else _TRIAL)
-    copies, shape = max(1, (_TRIAL if most is None else size) // size), job.shape
-    copies = max(copies, torch.get_num_threads())
+    size = BLOCK if job.row.chunks else _TRIAL // 2
+    copies, shape = max(_TRIAL // size, torch.get_num_threads()), job.shape
+    size = most or size
     if shape and _elements(job):
         rows = max(1, min(shape[0], size * shape[0] // _elements(job)))
         shape = (rows, *shape[1:])

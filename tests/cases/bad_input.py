@@ -91,6 +91,26 @@ RECIPES = {
         changed("peak: 0.2", "peak: .inf"),
         r"strategies\[1\]\.peak: expected a finite number; got inf",
     ),
+    "truth for a number": (
+        changed("epochs: 3", "epochs: true"),
+        r"epochs: expected a whole number; got True",
+    ),
+    "truth in a list": (
+        changed("[16]", "[16, yes]"),
+        r"model\.hidden\[1\]: expected a whole number; got True",
+    ),
+    "truth for one of several": (
+        changed("val: 200", "val: true"),
+        r"data\.val: expected a whole number; got True",
+    ),
+    "number for truth": (
+        added("engine: {compile: 1}"),
+        r"engine\.compile: expected true or false; got 1",
+    ),
+    "truth in a piece": (
+        at("[{schedule: {name: cosine, peak: 0.1}, length: true}]"),
+        r"strategies\[0\]\.schedule\[0\]\.length: expected a whole.*; got True",
+    ),
     "one type of several": (
         changed("val: 200", "val: many"),
         r"data\.val: expected a whole number; got 'many'",

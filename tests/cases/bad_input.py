@@ -66,6 +66,18 @@ RECIPES = {
         added("trackers: [csv, csv]"),
         r"trackers: csv stands there twice; expected once",
     ),
+    "table elsewhere": (
+        added("trackers: [{name: csv, path: ../../x.csv}]"),
+        r"csv takes a path in the run folder that ends in \.csv, got '\.\./\.\./x\.csv'",
+    ),
+    "table at the root": (
+        added("trackers: [{name: csv, path: /x.csv}]"),
+        r"csv takes a path in the run folder .* got '/x\.csv'",
+    ),
+    "table over the members": (
+        added("trackers: [{name: csv, path: population.json}]"),
+        r"csv takes a path in the run folder .* got 'population\.json'",
+    ),
     "key that is no text": (added("1: 2"), r"\[1\]: keys should be strings"),
     "key given twice": (added("epochs: 5"), r"line 15 .*'epochs' stands twice"),
     # wrong types and values
@@ -172,6 +184,10 @@ RECIPES = {
     "newer": (changed("version: 1", "version: 2"), r"version 2; this dale reads up to"),
     "newer, as text": (changed("version: 1", "version: '2'"), r"version: .*got '2'"),
     # impossible budgets
+    "more labels than examples": (
+        changed("val: 200", "val: 200, labelled: 1398"),
+        r"digits: labelled is 1398; expected at most 1397, as many training examples",
+    ),
     "cycles": (
         changed("cycles: 4", "cycles: 400"),
         r"strategies\[1\] snapshot: 400 cycles do not fit into 18 steps",

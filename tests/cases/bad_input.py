@@ -68,7 +68,7 @@ RECIPES = {
     ),
     "table elsewhere": (
         added("trackers: [{name: csv, path: ../../x.csv}]"),
-        r"csv takes a path in the run folder that ends in \.csv, got '\.\./\.\./x\.csv'",
+        r"csv takes a path in the run folder that ends in \.csv, got '\.\./\.\./x\.c",
     ),
     "table at the root": (
         added("trackers: [{name: csv, path: /x.csv}]"),

@@ -166,7 +166,7 @@ class Run:
         except CorruptError as error:
             raise CorruptError(
                 f"{error}; restore it, or delete it and run: dale train --resume "
-                f"{quote(str(self.folder))}, which writes it anew for the recipe and data of now"
+                f"{quote(str(self.folder))}, which writes it anew for what is there now"
             ) from error
         changed = [n for n, digest in inputs.items() if known.get(n, digest) != digest]
         if changed:

@@ -183,6 +183,15 @@ RECIPES = {
     "NUL": (b"data: \x00", r"is not YAML: special characters"),
     "newer": (changed("version: 1", "version: 2"), r"version 2; this dale reads up to"),
     "newer, as text": (changed("version: 1", "version: '2'"), r"version: .*got '2'"),
+    # rates that are none
+    "rate below 0": (
+        changed("peak: 0.2", "peak: 0.2, floor: -0.1"),
+        r"strategies\[1\] snapshot: the learning rate is -0\.\d+ at step \d+; exp",
+    ),
+    "too wide": (
+        changed(MLP, "{name: convnet, width: 1000000000000}"),
+        r"convnet \{.*'width': 1000000000000.*\} does not fit into memory",
+    ),
     # impossible budgets
     "more labels than examples": (
         changed("val: 200", "val: 200, labelled: 1398"),

@@ -32,8 +32,8 @@ def check_beforehand(recipe: Recipe, data: Data) -> nn.Module:
         The recipe's network; its statistics of normalisation may have changed.
 
     Raises:
-        InputError: A setting of the augmentation is out of range, a tracker could not
-            be opened, or the network does not fit the data.
+        InputError: A setting of the augmentation is out of range or it does not fit
+            the data, a tracker could not be opened, or the network does not fit.
         RecipeError: A strategy does not fit into the budget, folds or optimiser cannot
             be made, a batch has fewer examples than parts, or the Π-model would
             compare two predictions that cannot differ.
@@ -45,9 +45,11 @@ def check_beforehand(recipe: Recipe, data: Data) -> nn.Module:
     model = build_model(recipe, data, recipe.seed)
     build_optimizer(recipe, model)
     _check_parts(recipe, data, trajectories)
-    augmented = build_augment(recipe) is not None
+    augment = build_augment(recipe)
+    if augment is not None:
+        data.splits["train"].batch(torch.arange(1), augment, torch.Generator())
     compared = [t.consistency for t in trajectories if t.consistency is not None]
-    if not augmented and any(a.decay is None and not a.noise for a in compared):
+    if augment is None and any(a.decay is None and not a.noise for a in compared):
         _check_chance(model, data.splits["train"])
     return model
 

@@ -103,6 +103,14 @@ RECIPES = {
         changed("peak: 0.2", "peak: .inf"),
         r"strategies\[1\]\.peak: expected a finite number; got inf",
     ),
+    "beyond float32": (
+        changed("peak: 0.2", "peak: 1.0e+300"),
+        r"strategies\[1\]\.peak: expected a finite number; got 1e\+300",
+    ),
+    "crop beyond the image": (
+        added("augment: {crop: 100000000000}"),
+        r"crop is 100000000000; expected at most 8, the size of the images",
+    ),
     "truth for a number": (
         changed("epochs: 3", "epochs: true"),
         r"epochs: expected a whole number; got True",

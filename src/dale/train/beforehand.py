@@ -47,6 +47,7 @@ def check_beforehand(recipe: Recipe, data: Data) -> nn.Module:
     _check_parts(recipe, data, trajectories)
     augment = build_augment(recipe)
     if augment is not None:
+        _check_crop(dict(recipe.augment or {})["crop"], data)
         data.splits["train"].batch(torch.arange(1), augment, torch.Generator())
     compared = [t.consistency for t in trajectories if t.consistency is not None]
     if augment is None and any(a.decay is None and not a.noise for a in compared):
@@ -66,6 +67,15 @@ def _check_parts(
                 f"cut into {parts} parts (processes × accumulate); expected a larger "
                 "batch"
             )
+
+
+def _check_crop(crop: int, data: Data) -> None:
+    """Refuse a padding that could push all of an image out of sight."""
+    size = max(data.shape[1:], default=crop)
+    if crop > size:
+        raise RecipeError(
+            f"augment: crop is {crop}; expected at most {size}, the size of the images"
+        )
 
 
 def _check_chance(model: nn.Module, split: Split) -> None:

@@ -12,11 +12,15 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+_LARGEST = 3.4e38
+"""What float32 can hold, nearly."""
+
 
 class Spec(BaseModel):
     """A piece of a recipe; unknown keys are refused.
 
-    Nor is a truth value taken for a number, or a number for a truth value.
+    Nor is a truth value taken for a number, or a number for a truth value, and a
+    number must be finite in float32, in which networks are trained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -26,14 +30,14 @@ class Spec(BaseModel):
     def _same_kinds(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         made = validate(given)
         if isinstance(given, Mapping):
-            problems = list(_confused(given, dict(made)))
+            problems = list(_strange(given, dict(made)))
             if problems:
                 raise ValidationError.from_exception_data(cls.__name__, problems)
         return made
 
 
-def _confused(given: Any, found: Any, *loc: int | str) -> Iterator[InitErrorDetails]:
-    """Where a truth value was taken for a number or the reverse, as pydantic says it.
+def _strange(given: Any, found: Any, *loc: int | str) -> Iterator[InitErrorDetails]:
+    """Numbers that are none, such as truth values, as pydantic says it.
 
     Args:
         given: What the recipe says.
@@ -45,11 +49,13 @@ def _confused(given: Any, found: Any, *loc: int | str) -> Iterator[InitErrorDeta
     """
     if isinstance(given, (list, tuple)) and isinstance(found, (list, tuple)):
         for place, (old, new) in enumerate(zip(given, found, strict=False)):
-            yield from _confused(old, new, *loc, place)
+            yield from _strange(old, new, *loc, place)
     elif isinstance(given, Mapping) and isinstance(found, Mapping):
         for name in given:
-            yield from _confused(given[name], found.get(name), *loc, name)
+            yield from _strange(given[name], found.get(name), *loc, name)
     elif isinstance(given, (int, float)) and isinstance(found, (int, float)):
         if isinstance(given, bool) != isinstance(found, bool):
             kind = f"{type(found).__name__}_type"
             yield InitErrorDetails(type=kind, loc=loc, input=given)
+        elif isinstance(found, float) and abs(found) > _LARGEST:
+            yield InitErrorDetails(type="finite_number", loc=loc, input=given)

@@ -66,6 +66,18 @@ RECIPES = {
         added("trackers: [csv, csv]"),
         r"trackers: csv stands there twice; expected once",
     ),
+    "table elsewhere": (
+        added("trackers: [{name: csv, path: ../../x.csv}]"),
+        r"csv takes a path in the run folder that ends in \.csv, got '\.\./\.\./x\.c",
+    ),
+    "table at the root": (
+        added("trackers: [{name: csv, path: /x.csv}]"),
+        r"csv takes a path in the run folder .* got '/x\.csv'",
+    ),
+    "table over the members": (
+        added("trackers: [{name: csv, path: population.json}]"),
+        r"csv takes a path in the run folder .* got 'population\.json'",
+    ),
     "key that is no text": (added("1: 2"), r"\[1\]: keys should be strings"),
     "key given twice": (added("epochs: 5"), r"line 15 .*'epochs' stands twice"),
     # wrong types and values
@@ -90,6 +102,34 @@ RECIPES = {
     "infinity": (
         changed("peak: 0.2", "peak: .inf"),
         r"strategies\[1\]\.peak: expected a finite number; got inf",
+    ),
+    "beyond float32": (
+        changed("peak: 0.2", "peak: 1.0e+300"),
+        r"strategies\[1\]\.peak: expected a finite number; got 1e\+300",
+    ),
+    "crop beyond the image": (
+        added("augment: {crop: 100000000000}"),
+        r"crop is 100000000000; expected at most 8, the size of the images",
+    ),
+    "truth for a number": (
+        changed("epochs: 3", "epochs: true"),
+        r"epochs: expected a whole number; got True",
+    ),
+    "truth in a list": (
+        changed("[16]", "[16, yes]"),
+        r"model\.hidden\[1\]: expected a whole number; got True",
+    ),
+    "truth for one of several": (
+        changed("val: 200", "val: true"),
+        r"data\.val: expected a whole number; got True",
+    ),
+    "number for truth": (
+        added("engine: {compile: 1}"),
+        r"engine\.compile: expected true or false; got 1",
+    ),
+    "truth in a piece": (
+        at("[{schedule: {name: cosine, peak: 0.1}, length: true}]"),
+        r"strategies\[0\]\.schedule\[0\]\.length: expected a whole.*; got True",
     ),
     "one type of several": (
         changed("val: 200", "val: many"),
@@ -151,7 +191,20 @@ RECIPES = {
     "NUL": (b"data: \x00", r"is not YAML: special characters"),
     "newer": (changed("version: 1", "version: 2"), r"version 2; this dale reads up to"),
     "newer, as text": (changed("version: 1", "version: '2'"), r"version: .*got '2'"),
+    # rates that are none
+    "rate below 0": (
+        changed("peak: 0.2", "peak: 0.2, floor: -0.1"),
+        r"strategies\[1\] snapshot: the learning rate is -0\.\d+ at step \d+; exp",
+    ),
+    "too wide": (
+        changed(MLP, "{name: convnet, width: 1000000000000}"),
+        r"convnet \{.*'width': 1000000000000.*\} does not fit into memory",
+    ),
     # impossible budgets
+    "more labels than examples": (
+        changed("val: 200", "val: 200, labelled: 1398"),
+        r"digits: labelled is 1398; expected at most 1397, as many training examples",
+    ),
     "cycles": (
         changed("cycles: 4", "cycles: 400"),
         r"strategies\[1\] snapshot: 400 cycles do not fit into 18 steps",

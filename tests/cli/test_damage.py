@@ -33,8 +33,8 @@ from dale import files
 from dale.store.lock import writing
 
 DAMAGE = {
-    "list cut": (POPULATION, cut, "evaluate run", 1, r"population\.json is truncated"),
-    "list flipped": (POPULATION, flip, "show run", 1, r"run/population\.json"),
+    "list cut": (POPULATION, cut, "evaluate run", 1, r"truncated.*NEW$"),
+    "list flipped": (POPULATION, flip, "show run", 1, r"altered.*; restore it f"),
     "list newer": (POPULATION, newer, "show run", 1, r"schema 2; .* newer dale wrote"),
     "list newer to train": (POPULATION, newer, "train --resume run", 1, r"newer dale"),
     "list gone": (POPULATION, Path.unlink, "show run", 1, r"missing although members"),
@@ -44,6 +44,14 @@ DAMAGE = {
         "show run",
         1,
         r"cannot be read: I",
+    ),
+    "inputs cut": ("inputs.json", cut, "evaluate run", 1, r"truncated.* or delete it"),
+    "inputs flipped to train": (
+        "inputs.json",
+        flip,
+        "train --resume run",
+        1,
+        r"delete it and run: dale train --resume run, which writes it anew",
     ),
     "member cut": (MEMBER, cut, "predict run", 1, r"run/members/\w{16}\.safetensors"),
     "member flipped": (MEMBER, flip, "predict run", 1, r"was altered: member 'swa-c01"),

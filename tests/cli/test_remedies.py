@@ -99,6 +99,16 @@ def test_damaged_pools_are_forgotten_as_the_message_says(command, evaluated, dal
     assert dale(command, "run").code == 0
 
 
+def test_digests_of_inputs_are_written_anew(trained, dale, contents):
+    whole = contents(trained)
+    path = damage("inputs.json", flip, trained)
+    assert "delete it and run: dale train --resume run" in dale("predict", "run").err
+    path.unlink()
+    assert dale("train", "--resume", "run", "--quiet").code == 0
+    found = {p.removeprefix("run/"): c for p, c in contents("run").items()}
+    assert found == {str(Path(p).relative_to(trained)): c for p, c in whole.items()}
+
+
 @pytest.mark.parametrize(
     ("where", "how"),
     [(LOG, alter_log), (LOG, empty), (LOG, cut), (MEMBER, Path.unlink), (STATE, flip)],

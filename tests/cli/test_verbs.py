@@ -170,7 +170,7 @@ def test_sweep(dale, ask):
     given = ("diagnose", "recipe.yaml", "--sweep", "0.05,0.2", "--cycles", "2")
     said = fine(dale(*given, "--seeds", "2", "--draw", "page.html"))
     assert re.search(r"0.2 +2 +1.5 +\d+\.\d\d ± \d", said.out)
-    assert "seed-4: snapshot..snapshot-2: 2 members trained at once" in said.err
+    assert "seed-4: snapshot..snapshot-2: 2 networks trained at once" in said.err
     page = Path("page.html").read_text(encoding="utf-8")
     assert "Rate, cycle length and diversity" in page
     found = ask(*given, "--seeds", "2")

@@ -107,6 +107,7 @@ def infinite():
         ({"x": X + 1j, "y": Y}, "type complex128; expected real numbers"),
         ({"x": X.astype(str), "y": Y}, "type text; expected real numbers"),
         ({"x": X[:0], "y": Y[:0]}, "expected at least one example"),
+        ({"x": X[:, :0], "y": Y}, "expected at least one value in each example"),
         ({"x": X[:, 0], "y": Y}, r"shape \(30,\); expected 2, 3 or 4 axes"),
         ({"x": X, "z": Y}, "holds x, z; expected x_train, y_train"),
         ({"x_test": X, "y_test": Y}, "holds x_test, y_test; expected x_train"),

@@ -51,7 +51,6 @@ def test_which_labels_are_kept_is_up_to_the_seed():
 
 def test_as_many_labels_as_there_are_hide_none():
     assert made(labelled=48).unlabelled is None
-    assert made(labelled=999).unlabelled is None
 
 
 def test_a_limit_keeps_both_kinds():
@@ -61,9 +60,13 @@ def test_a_limit_keeps_both_kinds():
 
 @pytest.mark.parametrize(
     ("labelled", "words"),
-    [(0, "size of labelled is 0"), (2, "labelled 2 left no training example of class")],
+    [
+        (0, "size of labelled is 0"),
+        (2, "labelled 2 left no training example of class"),
+        (49, "labelled is 49; expected at most 48, as many training examples have a"),
+    ],
 )
-def test_too_few_labels_are_refused(labelled, words):
+def test_too_few_labels_or_too_many_are_refused(labelled, words):
     with pytest.raises(DataError, match=words):
         made(labelled=labelled)
 

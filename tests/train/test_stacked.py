@@ -195,7 +195,7 @@ def test_killed_while_members_are_handed_over(which, time, tmp_path, monkeypatch
 
 
 OBSTACLES = {
-    "one member": ("[{name: independent, members: 1}]", "", "", "one member only"),
+    "one member": ("[{name: independent, members: 1}]", "", "", "one network only"),
     "lbfgs": (THREE, "optimizer: lbfgs", "", "optimizer lbfgs works on one"),
     "minutes": (THREE, "minutes: 5", "", "minutes are limited"),
     "patience": (
@@ -238,8 +238,8 @@ def test_what_cannot_be_stacked_is_trained_one_after_another(tmp_path):
     bench, said = trained(text, tmp_path / "run")
     twin, _ = trained(text.replace("always", "never"), tmp_path / "loop")
     assert said == [
-        "independent: 3 members trained one after another: soft_threshold works on one "
-        "network"
+        "independent: 3 networks trained one after another: soft_threshold works on "
+        "one network"
     ]
     left, right = files(bench), files(twin)
     for name in ("population.json", "log.jsonl"):
@@ -257,7 +257,7 @@ def test_what_a_program_hangs_in_is_for_one_network(tmp_path):
     with bench.run.lock():
         train(*facts, watcher, lambda *facts: seams)
     assert said == [
-        "independent: 3 members trained one after another: what is hung into the "
+        "independent: 3 networks trained one after another: what is hung into the "
         "updates works on one network"
     ]
     assert len(steps) == sum(
@@ -358,7 +358,7 @@ def test_a_pilot_decides_once(tmp_path, monkeypatch):
     monkeypatch.setattr("dale.train.stacked.together.race", fake)
     slow, said = trained(text, tmp_path / "slow")
     assert said == [
-        "independent: 3 members trained one after another: an update of all takes "
+        "independent: 3 networks trained one after another: an update of all takes "
         "1000.00 ms at once, 1000.00 ms one after another"
     ]
     loop, _ = trained(text.replace("auto", "never"), tmp_path / "loop")
@@ -488,8 +488,8 @@ def test_a_plan_says_which_way(monkeypatch):
         )
         found[word] = plan(parsed, load_data(parsed)).together
     assert found["never"] == {}
-    assert "2 members at once, if" in found["always"]["hybrid"]
+    assert "2 networks at once, if" in found["always"]["hybrid"]
     assert "a pilot" in found["auto"]["hybrid"]
     limited = parse_recipe(recipe(PLAIN, THREE, "minutes: 5"))
     (line,) = plan(limited, load_data(limited)).together.values()
-    assert line == "3 members one after another: minutes are limited"
+    assert line == "3 networks one after another: minutes are limited"

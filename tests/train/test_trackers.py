@@ -248,6 +248,15 @@ def test_a_tracker_that_cannot_be_opened_trains_nothing(tmp_path, fake, monkeypa
     assert bench.run.log() == []
 
 
+def test_a_table_that_cannot_be_written_trains_nothing(tmp_path):
+    bench = start(with_("{name: csv, path: figures/log.csv}"), tmp_path / "run")
+    (tmp_path / "run" / "figures").write_text("no folder")
+    with pytest.raises(InputError, match=r"tracker csv could not be opened: .*figures"):
+        bench.train()
+    assert len(bench.run.population) == 0
+    assert bench.run.log() == []
+
+
 def test_what_was_sent_is_sealed(tmp_path):
     bench = start(with_("csv"), tmp_path / "run")
     bench.train()

@@ -10,6 +10,8 @@ import typer
 from dale.errors import DaleError
 
 _STOPPED = 130
+_ALLOCATOR = "DefaultCPUAllocator"
+"""Is named by PyTorch, in a RuntimeError, where memory is exhausted."""
 
 app = typer.Typer(
     name="dale",
@@ -61,6 +63,8 @@ def _run() -> int:
     except OSError as error:
         return complain(f"{error.filename or 'input'}: {error.strerror or error}")
     except Exception as error:
+        if isinstance(error, MemoryError) or _ALLOCATOR in str(error):
+            return complain("there is not enough memory for what was asked")
         # typer's own errors, wherever this version of it keeps their class
         if not hasattr(error, "format_message"):
             raise

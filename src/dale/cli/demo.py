@@ -20,14 +20,15 @@ def demo(
     """Train, fuse, calibrate and report on scikit-learn's digits."""
     from dale.cli.evaluate import show_verdict
     from dale.cli.report import write_report
-    from dale.cli.train import train_bench
+    from dale.cli.train import going_on, train_bench
     from dale.recipes import EDITOR_LINE, evaluate, fuse, start
 
     recipe = files("dale.recipes").joinpath("demo.yaml").read_text(encoding="utf-8")
-    bench = start(EDITOR_LINE + recipe, run, "the demo's recipe")
-    if not json:
-        err.print(f"recipe: {bench.run.recipe_path}", soft_wrap=True)
-    train_bench(bench, quiet=json)
+    with going_on(run):
+        bench = start(EDITOR_LINE + recipe, run, "the demo's recipe")
+        if not json:
+            err.print(f"recipe: {bench.run.recipe_path}", soft_wrap=True)
+        train_bench(bench, quiet=json)
     for method in ("uniform", "greedy_soup"):
         fuse(bench, method)
     found = evaluate(bench)

@@ -221,9 +221,10 @@ def _map(found: dict[str, Any]) -> None:
         for cell in found["cells"]
     ]
     columns = ["peak", "cycles", "T, epochs", "disagreement %", "error %"]
+    seeds = len(found["seeds"])
     title = (
         f"Snapshots of {found['epochs']} epochs on {found['split']}, "
-        f"{len(found['seeds'])} seeds"
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
     )
     table(title, [*columns, "error of pool %", "gain, NLL"], rows)
 

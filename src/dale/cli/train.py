@@ -1,5 +1,7 @@
 """``dale train``: from a recipe to members."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -37,8 +39,10 @@ def train(
     """Train a recipe's strategies and collect their members."""
     from dale.train.team import first_process
 
-    bench = _open(source, run, resume)
-    members = train_bench(bench, quiet or json or not first_process())
+    folder = source if source.is_dir() else run or Path("runs") / source.stem
+    with going_on(folder):
+        bench = _open(source, run, folder, resume)
+        members = train_bench(bench, quiet or json or not first_process())
     if not first_process():
         return
     if json:
@@ -77,20 +81,40 @@ def _frozen(bench: "Workbench") -> dict[str, dict[str, int]]:
 
 
 def train_bench(bench: "Workbench", quiet: bool) -> "list[Member]":
-    """Train with progress; a stop says how to go on."""
+    """Train with progress."""
     from dale.cli.watching import watching
 
     recipe = bench.recipe
     trajectories = recipe.trajectories(bench.data.examples)
     steps = {trajectory.name: trajectory.steps for trajectory in trajectories}
-    how = f"; go on with: dale train --resume {quote(str(bench.run.folder))}"
+    with stopping() as stop, watching(steps, stop, quiet) as watcher:
+        return bench.train(watcher)
+
+
+@contextmanager
+def going_on(folder: Path) -> Iterator[None]:
+    """Let a stop say how to go on, wherever it comes.
+
+    Args:
+        folder: Where the run is, or would be made.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        Interrupted: Training was stopped, or what comes before it.
+    """
     try:
-        with stopping() as stop, watching(steps, stop, quiet) as watcher:
-            return bench.train(watcher)
-    except Interrupted as stopped:
-        raise Interrupted(f"{stopped}{how}") from None
-    except KeyboardInterrupt:
-        raise Interrupted(f"stopped at once{how}") from None
+        yield
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        said = str(stopped) or "stopped at once"
+        if not (folder / "recipe.yaml").is_file():
+            raise Interrupted(
+                f"stopped before a run was made; nothing was lost: {folder} is made by "
+                "the same command"
+            ) from None
+        how = f"go on with: dale train --resume {quote(str(folder))}"
+        raise Interrupted(f"{said}; {how}") from None
 
 
 def members_table(members: "list[Member]") -> None:
@@ -110,7 +134,7 @@ def members_table(members: "list[Member]") -> None:
     table(f"{len(members)} members", columns, rows)
 
 
-def _open(source: Path, run: Path | None, resume: bool) -> "Workbench":
+def _open(source: Path, run: Path | None, folder: Path, resume: bool) -> "Workbench":
     from dale.recipes import Workbench, start
     from dale.store import Run
     from dale.train import read_recipe
@@ -127,7 +151,6 @@ def _open(source: Path, run: Path | None, resume: bool) -> "Workbench":
     if resume and not source.exists():
         raise InputError(f"{source} does not exist; expected a run or a recipe")
     recipe = read_recipe(source)
-    folder = run or Path("runs") / source.stem
     if not resume and (folder / "recipe.yaml").exists():
         raise InputError(
             f"{folder} is a run already; add --resume to go on with it, or name "

@@ -48,7 +48,8 @@ def as_inputs(values: Any, where: str, layout: Layout | None = None) -> Tensor:
             f"{where} has shape {given}; layout {layout} has {len(layout)} axes"
         )
     if 0 in given:
-        raise DataError(f"{where} has shape {given}; expected at least one example")
+        lacking = "one example" if given[0] == 0 else "one value in each example"
+        raise DataError(f"{where} has shape {given}; expected at least {lacking}")
     if layout == "NHW":
         tensor = tensor.unsqueeze(1)
     if layout == "NHWC":

@@ -63,8 +63,9 @@ def assemble(
         The data set, normalised by all that is left for training, labelled or not.
 
     Raises:
-        DataError: There is no training part, shapes differ, or a class is out of
-            range or has no training example, given or left.
+        DataError: There is no training part, shapes differ, a class is out of range
+            or has no training example, given or left, or more are to be ``labelled``
+            than are there.
 
     Example:
         >>> reader = ArrayReader(torch.arange(20.0).reshape(20, 1))
@@ -89,7 +90,9 @@ def assemble(
         cause = f"train_limit {train_limit}"
         _check_left(name, names, train.targets_N, rows["train"], cause)
     scaling = Scaling(train.reader, rows["train"])
-    rows["train"], hidden_N = _labelled(train.targets_N, rows["train"], labelled, seed)
+    rows["train"], hidden_N = _labelled(
+        name, train.targets_N, rows["train"], labelled, seed
+    )
     cause = f"labelled {labelled}"
     _check_left(name, names, train.targets_N, rows["train"], cause)
     splits, unlabelled = {}, None
@@ -174,10 +177,15 @@ def _known(targets_N: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _labelled(
-    targets_N: Tensor, rows_N: Tensor, size: Labelled, seed: int
+    name: str, targets_N: Tensor, rows_N: Tensor, size: Labelled, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Training rows that keep their label, and those without one."""
     known, unknown = _known(targets_N[rows_N])
+    if isinstance(size, int) and size > len(known):
+        raise DataError(
+            f"{name}: labelled is {size}; expected at most {len(known)}, as many "
+            "training examples have a label"
+        )
     if isinstance(size, float) or (isinstance(size, int) and size < len(known)):
         made = make_splits(targets_N[rows_N[known]], {"labelled": size}, seed)
         known, hidden = known[made["labelled"]], known[made["train"]]

@@ -100,7 +100,8 @@ def build(
         torch's global generator alone: seed it first.
 
     Raises:
-        ModelError: The name or a setting is unknown, or a value is out of range.
+        ModelError: The name or a setting is unknown, a value is out of range, or there
+            is not enough memory.
 
     Example:
         >>> import torch
@@ -120,4 +121,7 @@ def build(
         if setting not in known:
             hint = nearest(setting, known)
             raise ModelError(f"{name} has no setting {setting!r}; {hint}")
-    return function(shape=shape, classes=classes, **settings)
+    try:
+        return function(shape=shape, classes=classes, **settings)
+    except (RuntimeError, MemoryError) as error:  # as PyTorch says it, in many words
+        raise ModelError(f"{name} {settings} does not fit into memory") from error

@@ -10,7 +10,7 @@ from dale.errors import InputError
 from dale.models import count_parameters
 from dale.recipes.costs import Costs, every_strategy
 from dale.recipes.pilot import Pilot
-from dale.train import Recipe, Trajectory, build_model, check_beforehand
+from dale.train import Recipe, Trajectory, check_beforehand
 from dale.train.stacked import outlook
 from dale.weights import weights_of
 
@@ -128,8 +128,7 @@ def plan(
     examples = data.examples
     # the recipe's own epochs may be too few for its strategies
     long = recipe if minutes is None else recipe.model_copy(update={"epochs": _MANY})
-    model = build_model(recipe, data, recipe.seed)
-    check_beforehand(long, data, model)
+    model = check_beforehand(long, data)
     costs = Costs(long, data, every)
     if minutes is not None:
         recipe = _fitting(recipe, examples, costs, 60 * minutes)

@@ -22,7 +22,6 @@ from dale.train import (
     Recipe,
     Watcher,
     build_model,
-    build_optimizer,
     check_beforehand,
     folds_of,
     parse_recipe,
@@ -212,12 +211,7 @@ def start(recipe: str, folder: str | Path, origin: str = "recipe") -> Workbench:
     """
     parsed = parse_recipe(recipe, origin)
     loaded = load_data(parsed)
-    parsed.trajectories(loaded.examples)
-    if parsed.folds is not None:
-        folds_of(parsed, loaded)
-    model = build_model(parsed, loaded, parsed.seed)
-    build_optimizer(parsed, model)
-    check_beforehand(parsed, loaded, model)
+    check_beforehand(parsed, loaded)
 
     def create() -> Run:
         run = Run.create(folder, recipe)

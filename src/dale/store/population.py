@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from torch import Tensor
@@ -63,13 +64,15 @@ class Population(Sequence[Member]):
         self.folder = folder
         self._path = folder / "population.json"
         document: dict[str, Any] = {"members": []}
-        if self._path.exists():
-            document = sealed.read(self._path, "population")
         try:
+            if self._path.exists():
+                document = sealed.read(self._path, "population")
             self._members = [_member(record) for record in document["members"]]
+        except CorruptError as error:
+            raise CorruptError(f"{error}; {begin_again(folder)}") from error
         except (KeyError, TypeError) as error:
             raise CorruptError(
-                f"{self._path} has an unreadable member: {error}"
+                f"{self._path} has an unreadable member: {error}; {begin_again(folder)}"
             ) from error
 
     @staticmethod
@@ -191,6 +194,21 @@ class Population(Sequence[Member]):
         records = [json.loads(json.dumps(asdict(member))) for member in members]
         sealed.write(self._path, "population", {"members": records})
         self._members = members
+
+
+def begin_again(folder: Path) -> str:
+    """What to do where the list of members is lost.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The remedy, in words.
+    """
+    recipe = quote(str(folder / "recipe.yaml"))
+    return (
+        f"restore it from a copy, or train the same again with: dale train {recipe} NEW"
+    )
 
 
 def _member(record: dict[str, Any]) -> Member:

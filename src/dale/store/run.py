@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from dale.errors import CorruptError, InputError, StoreError
 from dale.files import sweep, write_text
 from dale.store import sealed
 from dale.store.lock import writing
-from dale.store.population import Population
+from dale.store.population import Population, begin_again
 
 _AGAIN = {
     "evaluation": "run: dale evaluate",
@@ -58,7 +59,8 @@ class Run:
             self.folder / "population.json"
         ).exists():
             raise CorruptError(
-                f"{self.folder}: population.json is missing although members exist"
+                f"{self.folder}: population.json is missing although members exist; "
+                f"{begin_again(self.folder)}"
             )
         self.population = Population(self.folder)
 
@@ -156,9 +158,16 @@ class Run:
 
         Raises:
             InputError: A digest differs from the one that is known.
+            CorruptError: The file of those that are known is truncated or was altered.
         """
         path = self.folder / "inputs.json"
-        known = sealed.read(path, "inputs")["digests"] if path.exists() else {}
+        try:
+            known = sealed.read(path, "inputs")["digests"] if path.exists() else {}
+        except CorruptError as error:
+            raise CorruptError(
+                f"{error}; restore it, or delete it and run: dale train --resume "
+                f"{quote(str(self.folder))}, which writes it anew for what is there now"
+            ) from error
         changed = [n for n, digest in inputs.items() if known.get(n, digest) != digest]
         if changed:
             raise InputError(

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from dale.data import Data, Split
 from dale.errors import RecipeError
-from dale.train.building import build_augment
+from dale.train.building import build_augment, build_model, build_optimizer
+from dale.train.drive import folds_of
 from dale.train.engine import Engine
 from dale.train.recipe import Recipe
 from dale.train.trackers import openers
@@ -17,8 +18,8 @@ _LOOKED = 8
 """Examples whose two predictions are compared."""
 
 
-def check_beforehand(recipe: Recipe, data: Data, model: nn.Module) -> None:
-    """Refuse updates that could not be made, so that no run is begun for them.
+def check_beforehand(recipe: Recipe, data: Data) -> nn.Module:
+    """Refuse what could not be trained, so that no run is begun for it.
 
     Training checks the same again where it matters: here folds are passed over, whose
     batches are smaller.
@@ -26,22 +27,32 @@ def check_beforehand(recipe: Recipe, data: Data, model: nn.Module) -> None:
     Args:
         recipe: What would be trained.
         data: Its data.
-        model: Of the recipe; its statistics of normalisation may change.
+
+    Returns:
+        The recipe's network; its statistics of normalisation may have changed.
 
     Raises:
-        InputError: A setting of the augmentation is out of range, or a tracker's
-            package is missing.
-        RecipeError: A batch has fewer examples than parts, or the Π-model would
+        InputError: A setting of the augmentation is out of range or it does not fit
+            the data, a tracker could not be opened, or the network does not fit.
+        RecipeError: A strategy does not fit into the budget, folds or optimiser cannot
+            be made, a batch has fewer examples than parts, or the Π-model would
             compare two predictions that cannot differ.
     """
     openers(recipe.trackers)
     trajectories = recipe.trajectories(data.examples)
+    if recipe.folds is not None:
+        folds_of(recipe, data)
+    model = build_model(recipe, data, recipe.seed)
+    build_optimizer(recipe, model)
     _check_parts(recipe, data, trajectories)
-    if build_augment(recipe) is not None:
-        return
+    augment = build_augment(recipe)
+    if augment is not None:
+        _check_crop(dict(recipe.augment or {})["crop"], data)
+        data.splits["train"].batch(torch.arange(1), augment, torch.Generator())
     compared = [t.consistency for t in trajectories if t.consistency is not None]
-    if any(asked.decay is None and not asked.noise for asked in compared):
+    if augment is None and any(a.decay is None and not a.noise for a in compared):
         _check_chance(model, data.splits["train"])
+    return model
 
 
 def _check_parts(
@@ -56,6 +67,15 @@ def _check_parts(
                 f"cut into {parts} parts (processes × accumulate); expected a larger "
                 "batch"
             )
+
+
+def _check_crop(crop: int, data: Data) -> None:
+    """Refuse a padding that could push all of an image out of sight."""
+    size = max(data.shape[1:], default=crop)
+    if crop > size:
+        raise RecipeError(
+            f"augment: crop is {crop}; expected at most {size}, the size of the images"
+        )
 
 
 def _check_chance(model: nn.Module, split: Split) -> None:

@@ -1,18 +1,18 @@
 """Keeps what a trajectory produces in a run folder: states, members, log lines."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from dale.data import Data
-from dale.errors import CorruptError, RecipeError, TrainingError
-from dale.store import Log, Run
-from dale.train.checkpoint import load_state, save_state
+from dale.errors import TrainingError
+from dale.store import Run
+from dale.train.checkpoint import save_state
 from dale.train.collect import Collector
 from dale.train.outlets import Evaluate, Watcher
 from dale.train.recipe import Recipe
+from dale.train.saved import Saved
 from dale.train.trajectory import Trajectory
 from dale.train.walk import statistics_batches
 from dale.weights import (
@@ -50,25 +50,17 @@ class RunKeeper:
         self._run, self._recipe, self._data = run, recipe, data
         self._trajectory, self._evaluate = trajectory, evaluate
         self._watcher = watcher
-        self._path = run.folder / "state" / f"{trajectory.name}.safetensors"
-        self._log = Log(run.log_path)
-        self._state = _read(self._path)
-        if self._state is not None and self._state["recipe"] != run.recipe_digest:
-            raise RecipeError(
-                f"{run.recipe_path} was changed after training began; restore it, or "
-                "train the new recipe into another folder"
-            )
-        self._check_members()
-        self._check_log()
+        # without a limit, files tell nothing of how long they took
+        self._saved = Saved(run, trajectory.name, timed=recipe.minutes is not None)
 
     @property
     def finished(self) -> bool:
         """Whether the trajectory was trained to its end."""
-        return self._state is not None and self._state["finished"]
+        return self._saved.finished
 
     def load(self) -> Mapping[str, Any] | None:
         """The last saved state, if any."""
-        return self._state["loop"] if self._state is not None else None
+        return self._saved.loop
 
     def due(self, seconds: float) -> bool:
         """Whether the recipe asks for a state this long after the last one."""
@@ -76,21 +68,20 @@ class RunKeeper:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Save a state, with the length and the digest of the log at that moment."""
-        self._write(state, finished=False)
+        self._saved.write(state, finished=False)
 
     @property
     def seconds(self) -> float:
         """What a finished trajectory took, where the recipe has a limit."""
-        return self._state.get("seconds", 0.0) if self._state is not None else 0.0
+        return self._saved.seconds
 
     def finish(self, seconds: float) -> None:
         """Mark the trajectory as done; its last state is no longer needed."""
-        self._write({}, finished=True, seconds=seconds)
-        self._state = _read(self._path)
+        self._saved.write({}, finished=True, seconds=seconds)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Add a line to the log."""
-        self._log.add(record)
+        self._saved.log.add(record)
         self._watcher.record(record)
 
     def score(self, model: nn.Module) -> Mapping[str, float]:
@@ -190,51 +181,6 @@ class RunKeeper:
         """Write the file of a collector."""
         save_state(self._run.folder / "collected" / f"{name}.safetensors", found)
 
-    def _check_members(self) -> None:
-        """Refuse to go on without the files of members that were taken."""
-        if self._state is None:
-            return  # they are made again
-        population, name = self._run.population, self._trajectory.name
-        for member in population:
-            if member.details.get("trajectory") == name:
-                try:
-                    population.require(member)
-                except CorruptError as error:
-                    raise CorruptError(
-                        f"{error}; restore it, or {self._again}"
-                    ) from error
-
-    def _check_log(self) -> None:
-        """Hold the log against the state; cut off what came after, if not finished."""
-        if self._state is not None:
-            size = self._state["log"]
-            try:
-                self._log.check(size, self._state.get("log_sha256"))
-            except CorruptError as error:
-                raise CorruptError(f"{error}; restore it, or {self._again}") from error
-        else:
-            size = self._log.before(self._trajectory.name)
-        if not self.finished:
-            self._check_later(size)
-            self._log.cut(size)
-
-    def _check_later(self, size: int) -> None:
-        """Refuse to cut off lines of the log that another trajectory's state needs."""
-        later = []
-        for path in sorted(self._path.parent.glob("*.safetensors")):
-            state = _read(path)
-            if path != self._path and state is not None and state["log"] > size:
-                later.append(str(path))
-        if later:
-            raise CorruptError(
-                f"training {self._trajectory.name} again writes {self._log.path} anew "
-                f"from there on; delete also {', '.join(later)}"
-            )
-
-    @property
-    def _again(self) -> str:
-        return f"delete {self._path} to train {self._trajectory.name} again"
-
     def _check_finite(self, taken: Weights, step: int) -> None:
         """Refuse weights that the last updates before a member have spoiled."""
         if all(bool(tensor.isfinite().all()) for tensor in taken.values()):
@@ -245,28 +191,3 @@ class RunKeeper:
             f"{step - 1} with learning rate {rate:.6g}; a lower peak rate or gradient "
             "clipping usually helps"
         )
-
-    def _write(
-        self, state: Mapping[str, Any], finished: bool, seconds: float = 0.0
-    ) -> None:
-        self._log.sync()
-        document: dict[str, Any] = {
-            "recipe": self._run.recipe_digest,
-            "log": self._log.size,
-            "log_sha256": self._log.digest,
-            "finished": finished,
-            "loop": state,
-        }
-        if finished and self._recipe.minutes is not None:
-            # without a limit, files tell nothing of how long they took
-            document["seconds"] = seconds
-        save_state(self._path, document)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return load_state(path)
-    except CorruptError as error:
-        raise CorruptError(
-            f"{error}; delete this file to train {path.stem} again from its start"
-        ) from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from dale.errors import nearest
 from dale.train.specs import Family, Spec
@@ -74,7 +75,8 @@ class Anatomy:
 def first_problem(error: ValidationError, anatomy: Anatomy) -> str:
     """One line for the first thing wrong with a recipe.
 
-    Unknown keys come first: they are the usual cause of a key that is missing.
+    Unknown keys come first: they are the usual cause of a key that is missing. That a
+    list is no mapping comes last: what is wrong inside of it says more.
 
     Args:
         error: What pydantic found.
@@ -84,7 +86,7 @@ def first_problem(error: ValidationError, anatomy: Anatomy) -> str:
         The line.
     """
     problems = error.errors(include_url=False)
-    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+    problems.sort(key=_rank)
     problem = problems[0]
     kind, given = problem["type"], problem["input"]
     path, model, family = anatomy.locate(problem["loc"])
@@ -105,6 +107,13 @@ def first_problem(error: ValidationError, anatomy: Anatomy) -> str:
     complaint = _either(problem["loc"], [other["loc"] for other in problems])
     complaint = complaint or _complaint(kind, problem["msg"])
     return f"{where}: {complaint}; got {_short(given)}"
+
+
+def _rank(problem: ErrorDetails) -> int:
+    if problem["type"] == "extra_forbidden":
+        return 0
+    list_given = isinstance(problem["input"], (list, tuple))
+    return 2 if problem["type"] == "model_attributes_type" and list_given else 1
 
 
 def dotted(path: list[int | str]) -> str:

@@ -142,6 +142,8 @@ class Recipe(Spec):
         make = STRATEGIES[spec.name].function
         try:
             made = make(budget, **settings(spec, "name"))
+            for trajectory in made:
+                _check_rates(trajectory)
         except ValueError as error:
             raise RecipeError(f"strategies[{index}] {spec.name}: {error}") from None
         for steps in {trajectory.steps for trajectory in made}:
@@ -209,6 +211,22 @@ class Recipe(Spec):
                 f"guard.of is {self.guard.of!r}, which is no average under collect; "
                 f"expected {known}"
             )
+
+
+def _check_rates(trajectory: Trajectory) -> None:
+    """Refuse a schedule that is no learning rate: below 0 the loss is climbed."""
+    schedule = trajectory.schedule
+    looked = {
+        0,
+        schedule.steps - 1,
+        *range(0, schedule.steps, -(-schedule.steps // 64)),
+    }
+    looked |= {end - 1 for end in schedule.ends if 0 < end <= schedule.steps}
+    low = min(looked, key=schedule)
+    if schedule(low) < 0:
+        raise ValueError(
+            f"the learning rate is {schedule(low):g} at step {low}; expected 0 or more"
+        )
 
 
 def _numbered(trajectory: Trajectory, earlier: int) -> Trajectory:

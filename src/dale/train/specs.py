@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -26,6 +33,7 @@ from pydantic import (
 
 from dale.errors import RecipeError
 from dale.schedules import SCHEDULES, Schedule, Steps, join
+from dale.train.kinds import Spec as Spec
 
 _LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(%|epochs?|steps?)\s*$")
 
@@ -33,12 +41,6 @@ Length = Annotated[
     int | str,
     Field(description="a number of steps, or text: '10%', '2 epochs', '300 steps'"),
 ]
-
-
-class Spec(BaseModel):
-    """A piece of a recipe; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def obstacle(recipe: Recipe, part: Sequence[Trajectory], processes: int = 1) -> 
     """
     engine, lengths = recipe.engine, {trajectory.steps for trajectory in part}
     reasons = {
-        "there is one member only": len(part) < 2,
+        "there is one network only": len(part) < 2,
         f"optimizer {recipe.optimizer.name} works on one network": OPTIMIZERS[
             recipe.optimizer.name
         ].needs
@@ -102,9 +102,9 @@ def outlook(recipe: Recipe, trajectories: Sequence[Trajectory]) -> dict[str, str
     found = {}
     for part in parts(trajectories):
         if len(part) > 1 and recipe.engine.stack != "never":
-            line = f"{len(part)} members one after another: {obstacle(recipe, part)}"
+            line = f"{len(part)} networks one after another: {obstacle(recipe, part)}"
             if not obstacle(recipe, part):
-                line = f"{len(part)} members at once, if the network can be stacked"
+                line = f"{len(part)} networks at once, if the network can be stacked"
                 if recipe.engine.stack == "auto":
                     line += " and a pilot at the start finds it faster"
             found[name_of(part)] = line

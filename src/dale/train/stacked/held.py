@@ -61,7 +61,7 @@ class HeldKeeper(RunKeeper):
         Args:
             model: The member's network.
         """
-        self._check_log()  # those before this one have written meanwhile
+        self._saved.check_log()  # those before this one have written meanwhile
         for record in self._lines:
             super().log(record)
         for weights, facts in self._taken:

@@ -259,9 +259,9 @@ def contestants(
 def _told(known: Mapping[str, Any], members: int) -> str:
     """A decision in one line."""
     if known["way"] == "stacked":
-        line = f"{members} members trained at once"
+        line = f"{members} networks trained at once"
     else:
-        line = f"{members} members trained one after another"
+        line = f"{members} networks trained one after another"
     pilot = known.get("pilot")
     if pilot is None:
         return f"{line}: {known['why']}"

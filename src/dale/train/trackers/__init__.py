@@ -14,7 +14,7 @@ from dale.errors import InputError
 from dale.train.specs import settings
 from dale.train.trackers.adapters import Place as Place
 from dale.train.trackers.adapters import Tracker as Tracker
-from dale.train.trackers.adapters import csv, mlflow, tensorboard, wandb
+from dale.train.trackers.adapters import check_csv, csv, mlflow, tensorboard, wandb
 from dale.train.trackers.mirror import Mirror as Mirror
 from dale.train.trackers.mirror import Opener
 from dale.train.trackers.mirror import flattened as flattened
@@ -30,15 +30,17 @@ class TrackerRow:
         summary: One line.
         package: What must be installed, which is also the extra of dale that installs
             it; empty where nothing must.
+        check: Raises where the recipe's settings cannot work, before a run is made.
     """
 
     function: Callable[..., Tracker]
     summary: str
     package: str = ""
+    check: Callable[..., None] = lambda **settings: None
 
 
 TRACKERS: Mapping[str, TrackerRow] = {
-    "csv": TrackerRow(csv, "a table beside the log"),
+    "csv": TrackerRow(csv, "a table beside the log", check=check_csv),
     "tensorboard": TrackerRow(tensorboard, "TensorBoard's event files", "tensorboard"),
     "mlflow": TrackerRow(mlflow, "a run of MLflow", "mlflow"),
     "wandb": TrackerRow(wandb, "a run of Weights & Biases", "wandb"),
@@ -55,8 +57,9 @@ def openers(specs: Iterable[Any]) -> dict[str, Opener]:
         Word to opener; a tracker named twice gets a number.
 
     Raises:
-        InputError: A package is not installed, or a tracker stands there twice with
-            the same settings and would be told everything twice.
+        InputError: A package is not installed, a setting cannot work, or a tracker
+            stands there twice with the same settings and would be told everything
+            twice.
     """
     found: dict[str, Opener] = {}
     seen: list[Any] = []
@@ -70,6 +73,7 @@ def openers(specs: Iterable[Any]) -> dict[str, Opener]:
                 f"trackers: {spec.name} needs the package {row.package}, which is not "
                 f"installed; run: pip install 'dale[{row.package}]'"
             )
+        row.check(**settings(spec, "name"))
         earlier = sum(word.rstrip("0123456789") == spec.name for word in found)
         word = f"{spec.name}{earlier + 1}" if earlier else spec.name
         found[word] = partial(row.function, **settings(spec, "name"))

@@ -4,11 +4,12 @@ import csv as text_csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from secrets import token_hex
 from time import time
 from typing import Any, Literal, Protocol
 
+from dale.errors import InputError
 from dale.files import write_text
 from dale.store import Run
 
@@ -59,7 +60,8 @@ class _Csv:
 
     def __init__(self, place: Place, path: Path) -> None:
         self._run, self._path = place.run, path
-        self._columns: list[str] = []
+        self._write()  # a file that cannot be written is better known now
+        self._columns: list[str] = []  # a resume may cut the log yet
 
     def send(self, trajectory: str, step: int, values: Mapping[str, float]) -> None:
         row = {"trajectory": trajectory, "step": step, **values}
@@ -78,14 +80,12 @@ class _Csv:
             {"trajectory": r["trajectory"], "step": r["step"], **numbers(r)}
             for r in self._run.log()
         ]
-        if not rows:
-            return
         self._columns = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO(newline="")
         writer = text_csv.DictWriter(text, self._columns)
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self._path, text.getvalue())
+        write_text(self._path, text.getvalue() if rows else "")
 
 
 class _TensorBoard:
@@ -169,12 +169,29 @@ def csv(place: Place, *, path: str = "log.csv") -> Tracker:
 
     Args:
         place: The run.
-        path: Relative to the run folder.
+        path: Relative to the run folder, in which it stays; its name ends in ``.csv``.
 
     Returns:
         The tracker.
     """
     return _Csv(place, place.run.folder / path)
+
+
+def check_csv(*, path: str) -> None:
+    """Refuse a table that is written outside of the run or over a file of the run.
+
+    Args:
+        path: As `csv` takes it.
+
+    Raises:
+        InputError: The path leads elsewhere, or is no ``.csv``.
+    """
+    parts = PurePath(path).parts
+    if PurePath(path).is_absolute() or ".." in parts or not path.endswith(".csv"):
+        raise InputError(
+            f"trackers: csv takes a path in the run folder that ends in .csv, got "
+            f"{path!r}"
+        )
 
 
 def tensorboard(place: Place, *, folder: str | None = None) -> Tracker:

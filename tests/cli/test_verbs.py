@@ -433,3 +433,12 @@ def test_json_has_null_where_a_number_is_not_finite(capsys):
 
     show_json({"a": [float("nan"), float("inf"), 1.5]})
     assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.5]}
+
+
+def test_too_little_memory_is_one_line(dale):
+    asked = "strategies: [{name: independent, members: 1000000000000}]"
+    Path("r.yaml").write_text(f"{{data: digits, model: mlp, epochs: 1, {asked}}}")
+    said = dale("train", "r.yaml", "run")
+    assert said.code == 1
+    assert said.err == "dale: there is not enough memory for what was asked\n"
+    assert not Path("run").exists()

@@ -84,7 +84,7 @@ def prepare(
         words = aligned(config, shelf, base, findings)
         merged = [one for one in shelf.models if id(one) in words.weights]
         labels = {id(words.weights[id(one)]): one.name for one in merged}
-        jobs = Assembler(config, words.weights, findings).jobs(slotter.slots)
+        jobs = Assembler(config, words, findings).jobs(slotter.slots)
         mixed = (job.settings["shares"] for job in jobs if job.method in STATISTICS)
         if any(len(shares) > 1 for shares in mixed):
             findings.note(

@@ -1,8 +1,11 @@
 """What the sections say."""
 
+import re
+
 import pytest
 
 from dale.errors import InputError
+from dale.report.figures_merging import cosines
 from dale.report.sections_results import COLUMNS, lowest
 from dale.report.style import PALETTE, colours, css
 
@@ -212,3 +215,29 @@ def test_text_stands_out_in_both_schemes(scheme):
             assert contrast(inks[text], inks[ground]) >= 4.5, (text, ground)
     for ground in ("scale-low", "scale-high"):
         assert contrast(inks["ink"], inks[ground]) >= 4.5, ground
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_numbers_stand_out_on_the_cells_of_cosines(scheme):
+    block = css().split("prefers-color-scheme: dark")[scheme]
+    inks = dict(re.findall(r"--(\w+): (#\w{6})", block))
+    paper = [int(inks["paper"][i : i + 2], 16) for i in (1, 3, 5)]
+    for _, colour in cosines({"cosines_KK": [[1.0]]}, ["a"])["data"][0]["colorscale"]:
+        *rgb, alpha = map(float, re.findall(r"[\d.]+", colour))
+        mixed = [alpha * c + (1 - alpha) * p for c, p in zip(rgb, paper, strict=True)]
+        cell = "#" + "".join(f"{round(value):02x}" for value in mixed)
+        assert contrast(inks["ink"], cell) >= 4.5, colour
+
+
+def test_tensors_that_broke_are_named_first_and_long_names_are_broken(document, parse):
+    (plain, _) = document["soundness"]["rows"]
+    lost = {"ratio": 1.0, "not_finite": 1, "not_finite_before": 1, "nan": 1}
+    document["soundness"]["rows"] = [
+        *({**plain, "name": f"plain {i}", "ratio": 1.01} for i in range(9)),
+        {**plain, "name": "gone", "ratio": 0},
+        {**plain, "name": "nan", **lost},
+    ]
+    table = list(parse(document).one("section", id="soundness").all("table"))[-1]
+    names = list(table.one("tbody").all("th"))
+    assert [c.text for c in names][:3] == ["nan", "gone", "plain 0"]
+    assert {c.attributes["class"] for c in names} == {"wrap"}

@@ -1,6 +1,8 @@
 """PyTorch files are read without running what they hold."""
 
 import copy
+import pickle
+import warnings
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,26 @@ def test_code_is_never_run(zipped: bool, tmp_path: Path) -> None:
     path = saved(tmp_path / "net.pt", copy.deepcopy(nn.Linear(1, 1)), **settings)
     with pytest.raises(WeightsError, match=r"net.pt: holds more than tensors"):
         load(path)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("script", "more than tensors"), ("words", "file$"), ("protocol", "more than")],
+)
+def test_other_files_are_one_line_and_no_warning(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.pt"
+    if name == "script":
+        with warnings.catch_warnings(action="ignore"):
+            torch.jit.script(nn.Linear(1, 1)).save(str(path))
+    else:
+        content = {"words": b"hello", "protocol": pickle.dumps(nn.Linear(1, 1), 4)}
+        path.write_bytes(content[name])
+    with pytest.raises((WeightsError, CorruptError), match=message) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -114,6 +114,8 @@ def test_files_cut_or_gone(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-300])
     with pytest.raises(CorruptError, match="'w' is not whole"):
         opened["w"]
+    with pytest.raises(CorruptError, match=r"files cut short: '__0_0.distcp'"):
+        open_weights(tmp_path)
     file.unlink()
     with pytest.raises(CorruptError, match=r"files missing: '__0_0.distcp'"):
         open_weights(tmp_path)

@@ -8,8 +8,13 @@ from dale.report.figures import Figure, axis, figure, label, layout, line
 from dale.report.html_numbers import finite, finites
 from dale.report.style import ACCENT, MID, PALETTE
 
-# From one direction to the other over nothing, on either background.
-_BOTH = [[0, PALETTE[1]], [0.5, "rgba(128,136,144,0.08)"], [1, ACCENT]]
+# From one direction to the other over nothing; numbers can be read on either
+# background.
+_BOTH = [
+    [0, "rgba(213,94,0,0.6)"],
+    [0.5, "rgba(128,136,144,0.08)"],
+    [1, "rgba(0,114,178,0.6)"],
+]
 _ANNOTATED = 10  # models up to which the cells show their numbers
 
 

@@ -96,7 +96,7 @@ def _models(found: Mapping, names: Sequence[str]) -> Html:
             path = barriers[k]
             cells += [decimal(path["loss_T"][0]), decimal(path["height"])]
         numbers = [tag("td", cell, class_="number") for cell in cells]
-        lines.append(tag("tr", tag("th", name, scope="row"), *numbers))
+        lines.append(tag("tr", _named(name), *numbers))
     heads = [tag("th", title, scope="col", class_="number") for title in titles]
     head = tag("thead", tag("tr", tag("th", "Input", scope="col"), *heads))
     caption = "Distance of the merge from each input, over the input's own norm."
@@ -104,21 +104,14 @@ def _models(found: Mapping, names: Sequence[str]) -> Html:
 
 
 def _tensors(found: Mapping) -> Html | None:
-    """The tensors that stand out, by their norm."""
-
-    def odd(row: Mapping) -> float:
-        ratio = finite(row["ratio"])
-        if (finite(row["not_finite"]) or 0) > (finite(row["not_finite_before"]) or 0):
-            return float("inf")
-        return max(ratio, 1 / ratio) if ratio else 1.0
-
-    rows = sorted(found["rows"], key=odd, reverse=True)[:_WORST]
+    """The tensors that stand out, by what is not finite and by their norm."""
+    rows = sorted(found["rows"], key=_oddness, reverse=True)[:_WORST]
     if not rows:
         return None
     lines = [
         tag(
             "tr",
-            tag("th", str(row["name"]), scope="row"),
+            _named(str(row["name"])),
             tag("td", decimal(finite(row["ratio"]), 3), class_="number"),
             tag("td", percent(finite(row["conflict"]), 1), class_="number"),
             tag("td", decimal(finite(row["kept"]), 3), class_="number"),
@@ -130,3 +123,17 @@ def _tensors(found: Mapping) -> Html | None:
     heads = [tag("th", title, scope="col", class_="number") for title in titles]
     head = tag("thead", tag("tr", tag("th", "Tensor", scope="col"), *heads))
     return boxed("The tensors that stand out most.", head, tag("tbody", *lines))
+
+
+def _named(name: str) -> Html:
+    """The head of a line. A long name is broken, so that the figures stay in sight."""
+    return tag("th", name, scope="row", class_="wrap")
+
+
+def _oddness(row: Mapping) -> tuple[bool, float]:
+    """What the verdict calls broken comes first, then what is off in size."""
+    lost, before = finite(row["not_finite"]) or 0, finite(row["not_finite_before"]) or 0
+    ratio = finite(row["ratio"])
+    off = 1.0 if ratio is None else max(ratio, 1 / max(ratio, 1e-9))
+    spoilt = row.get("nan") or row.get("nan_in") or row.get("above")
+    return lost > before or bool(spoilt), off

@@ -1,6 +1,7 @@
 """Weights out of PyTorch's own files, without unpickling code."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ _AVERAGED = (
 _INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _OUTER = "module."
 _COUNT = "n_averaged"
-_REFUSED = ("Unsupported", "unsupported GLOBAL", "not an allowed global")
+_REFUSED = ("Unsupported", "unsupported GLOBAL", "not an allowed global", "TorchScript")
 """What PyTorch says of objects that would run code."""
 _ZIP = b"PK\x03\x04"
 
@@ -93,21 +94,28 @@ def read_pickled(path: Path, mapped: bool = False) -> object:
         raise CorruptError(f"{path}: the file is empty")
     try:
         zipped = mapped and _begins(path, _ZIP)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        reason = _first(error)
-        refused = any(words in str(error) for words in _REFUSED)
-        if refused:
-            raise WeightsError(
-                f"{path}: holds more than tensors, which dale never unpickles; save "
-                f"model.state_dict() alone ({reason})"
-            ) from error
-        raise CorruptError(f"{path}: not a PyTorch file: {reason}") from error
+        # PyTorch warns of what the errors below say in one line.
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make the reader fail in any way at all
-        reason = _first(error)
-        raise CorruptError(f"{path}: not a whole PyTorch file: {reason}") from error
+        refusal = _refusal(path, error)
+        raise refusal from error
+
+
+def _refusal(path: Path, error: Exception) -> WeightsError | CorruptError:
+    """What was wrong with a file, by what PyTorch said of it."""
+    reason = _first(error)
+    if any(words in str(error) for words in _REFUSED):
+        return WeightsError(
+            f"{path}: holds more than tensors, which dale never unpickles; save "
+            f"model.state_dict() alone ({reason})"
+        )
+    if isinstance(error, KeyError):  # the number of an instruction that no pickle has
+        return CorruptError(f"{path}: not a PyTorch file")
+    whole = "" if isinstance(error, pickle.UnpicklingError) else "whole "
+    return CorruptError(f"{path}: not a {whole}PyTorch file: {reason}")
 
 
 def chosen(

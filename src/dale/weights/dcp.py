@@ -62,12 +62,16 @@ class DistributedWeights(Mapping[str, Tensor]):
         self._stored: dict[str, _Stored] = plain(
             chosen(content, key, self.path, _Stored), self.path
         )
-        parts = (part for stored in self._stored.values() for part in stored.parts)
+        parts = [part for stored in self._stored.values() for part in stored.parts]
         files = sorted({part.file for part in parts})
         self._files, self._key = [METADATA, *files], key
         absent = [name for name in files if not (self.path / name).is_file()]
         if absent:
             raise CorruptError(f"{self.path}: files missing: {listing(absent)}")
+        sizes = {name: (self.path / name).stat().st_size for name in files}
+        cut = sorted({p.file for p in parts if p.start + p.length > sizes[p.file]})
+        if cut:
+            raise CorruptError(f"{self.path}: files cut short: {listing(cut)}")
 
     def __getitem__(self, name: str) -> Tensor:
         return self._stored[name].read(self.path, name)

@@ -93,6 +93,22 @@ def test_one_vocabulary_for_two(setting, words):
     assert sorted(model["vocab"]) == words
 
 
+@pytest.mark.parametrize("kind", ["padded head", "integers"])
+def test_a_table_that_cannot_be_aligned_is_a_problem_and_not_left_out(kind):
+    for name, words in (("one", "ab"), ("two", "abc")):
+        network(name, [*words])
+        weights = {key: value.clone() for key, value in load(name)[0].items()}
+        if kind == "padded head":
+            weights["lm_head.weight"] = torch.zeros(8 + len(words), 1)
+        else:
+            table = weights["model.embed_tokens.weight"].long()
+            weights["model.embed_tokens.weight"] = table
+        save(f"{name}/model.safetensors", weights, {})
+    Path("c.yml").write_text(f"{TEXT}tokenizer_source: union")
+    (problem,) = plan_config("c.yml").problems
+    assert problem.startswith("two: shape (")
+
+
 @pytest.mark.parametrize("source", ["three", "nowhere"])
 def test_a_tokenizer_of_no_model_that_is_merged_is_one_problem(source):
     network("one", ["a", "b"])

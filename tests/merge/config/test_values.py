@@ -106,8 +106,9 @@ def test_running_statistics_are_mixed_as_in_memory(nets, method, settings):
     origin = "base_model: 0.safetensors\n" if base else ""
     text = f"merge_method: {method}\nparameters: {json.dumps(settings)}\n{origin}"
     Path("c.yml").write_text(f"{text}models: [{models}]\n")
-    parts = {part.name for part in plan_config("c.yml", "out").parts}
-    assert "running statistics" in parts
+    plan = plan_config("c.yml", "out")
+    assert "running statistics" in {part.name for part in plan.parts}
+    assert any("measure them again" in note for note in plan.notes)
     run_config("c.yml", "out")
     origin = "0.safetensors" if base else None
     expected = merge(names, method, base=origin, **settings)
@@ -117,3 +118,10 @@ def test_running_statistics_are_mixed_as_in_memory(nets, method, settings):
     variances = torch.stack([load(n)[0]["1.running_var"] for n in names])
     assert not torch.equal(found["1.running_var"], variances.mean(0))
     assert LazyWeights("out").header["statistics"] == "from moments"
+
+
+def test_statistics_of_one_model_need_no_new_measurement(nets):
+    Path("c.yml").write_text(
+        "merge_method: passthrough\nmodels: [{model: 0.safetensors}]\n"
+    )
+    assert plan_config("c.yml", "out").notes == ()

@@ -1,6 +1,6 @@
 """From slots to jobs: types, shapes and ties of every tensor."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -11,10 +11,10 @@ from dale.merge.config.filling import Filler
 from dale.merge.config.findings import Findings
 from dale.merge.config.schema import TYPES, MergeConfig
 from dale.merge.config.slots import Slot
+from dale.merge.config.vocabulary import Words
 from dale.merge.job import Job, Source
 from dale.merge.moments import with_moments
 from dale.merge.table import METHODS
-from dale.weights import Weights
 
 
 class Assembler:
@@ -22,20 +22,19 @@ class Assembler:
 
     Args:
         config: The configuration.
-        weights: Of every model by its identity, as it is merged: with adapters put on
-            and vocabularies aligned.
+        words: Weights of every model by its identity, as it is merged: with adapters
+            put on and vocabularies aligned.
         findings: For what does not fit.
     """
 
-    def __init__(
-        self, config: MergeConfig, weights: Mapping[int, Weights], findings: Findings
-    ) -> None:
+    def __init__(self, config: MergeConfig, words: Words, findings: Findings) -> None:
         self.method = config.merge_method
         self.findings = findings
-        self._weights = weights
+        self._weights = words.weights
         self._cast = None if config.dtype is None else TYPES[config.dtype]
         self._out = None if config.out_dtype is None else TYPES[config.out_dtype]
-        self._aligned = bool(config.tokenizer or config.tokenizer_source)
+        self._wanted = bool(config.tokenizer or config.tokenizer_source)
+        self._aligned = words.vocabulary is not None
         self._filler = Filler(self.method, findings)
 
     def jobs(self, slots: Sequence[Slot]) -> list[Job]:
@@ -107,9 +106,9 @@ class Assembler:
     ) -> None:
         first = slot.piece.everyone[0].model.name
         words = is_vocabulary(slot.name) and shape[1:] == found[1:] and shape and found
-        if words and self._aligned:
+        if words and self._wanted and not self._aligned:
             return  # why they could not be aligned is told already
-        if words:
+        if words and not self._aligned:
             self.findings.about(
                 f"vocabularies differ, {shape[0]} rows in {first} and {found[0]} in "
                 f"{other}; set tokenizer_source to base, union or a model",

@@ -18,6 +18,7 @@ from dale.merge.config.slots import Slotter
 from dale.merge.config.taking import refusal
 from dale.merge.config.vocabulary import Words, aligned
 from dale.merge.job import Job
+from dale.merge.moments import STATISTICS
 from dale.merge.table import METHODS
 
 COPY = "mergekit_config.yml"
@@ -83,7 +84,13 @@ def prepare(
         words = aligned(config, shelf, base, findings)
         merged = [one for one in shelf.models if id(one) in words.weights]
         labels = {id(words.weights[id(one)]): one.name for one in merged}
-        jobs = Assembler(config, words.weights, findings).jobs(slotter.slots)
+        jobs = Assembler(config, words, findings).jobs(slotter.slots)
+        mixed = (job.settings["shares"] for job in jobs if job.method in STATISTICS)
+        if any(len(shares) > 1 for shares in mixed):
+            findings.note(
+                "running statistics are mixed from those of the models; measure them "
+                "again where there are data, with dale.merge.refresh"
+            )
         with findings.catching():
             files |= _files(donor, shelf, words, findings)
         if CONFIG in files:

@@ -222,5 +222,8 @@ def _rehearse(method: str, count: int, base: bool, settings: Mapping[str, Any]) 
     """Merge models of one element, so that impossible settings show before any work."""
     tiny: list[Weights] = [{"": torch.tensor([1.0 + k])} for k in range(count)]
     origin = {"": torch.tensor([0.5])} if base else None
-    for _ in run_jobs([_job(("",), tiny, origin, method, settings)]):
-        pass
+    for _, tensor in run_jobs([_job(("",), tiny, origin, method, settings)]):
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{method} makes {tensor.item()} of numbers about 1 with these settings"
+            )

@@ -250,8 +250,8 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "beyond float32": (of("1}", "1.0e+39}"), "must lie within ±3.4e38, got 1e+39"),
     "word beyond float32": (of("1}", "1e39}"), "must lie within ±3.4e38, got '1e39'"),
     "sum beyond float32": (
-        "merge_method: task_arithmetic\nbase_model: a\nmodels: [{model: b}]\n"
-        "parameters: {weight: 3.0e+38, lambda: 2}\n",
+        "merge_method: task_arithmetic\nbase_model: a\n"
+        "models: [{model: b}, {model: b}]\nparameters: {weight: 3.0e+38}\n",
         "task_arithmetic makes inf of numbers about 1 with these settings",
     ),
     "truth": (of("1}", "true}"), "weight must be a number, got true"),

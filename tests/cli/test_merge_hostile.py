@@ -262,6 +262,10 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         "slices[0].residual_weight: expected a number; got true",
     ),
     "no layers": (SLICE.replace("RANGE", "[1, 1]"), "length, 1 or more; got [1, 1]"),
+    "no template": (
+        TEXT + "chat_template: 'x {% if'\n",
+        "chat_template: line 1 is not Jinja: unexpected 'end of template'",
+    ),
     "cancelling": (PAIR + "parameters: {weight: 0}\n", "must not sum to 0: (0.0, 0.0)"),
     "NaN of a method": (
         "merge_method: task_arithmetic\nbase_model: a\nmodels: [{model: b}]\n"
@@ -294,6 +298,20 @@ def test_configurations_that_cannot_be(text, words, dale):
     content = text if isinstance(text, bytes) else text.encode()
     Path("c.yml").write_bytes(content)
     refused(dale, words)
+
+
+def test_a_broken_template_of_a_model_is_noted_and_another_one_helps(dale):
+    Path("a/chat_template.jinja").write_text("{{ x }}\n{% if")
+    said = dale("merge", "c.yml", "--plan")
+    assert said.code == 0
+    assert said.err == (
+        "note: chat template of a, carried as it is: line 2 is not Jinja: unexpected "
+        "'end of template'\n"
+    )
+    Path("c.yml").write_text(TEXT + "chat_template: chatml\n")
+    assert dale("merge", "c.yml", "--plan").err == ""
+    Path("a/tokenizer_config.json").write_text("[" * 10**5)
+    refused(dale, "tokenizer_config.json: not JSON")
 
 
 def test_going_beyond_the_models_is_noted(dale):

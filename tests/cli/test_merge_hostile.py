@@ -338,6 +338,30 @@ def test_a_model_that_stands_twice_is_noted(dale):
     assert "note: models: a stands 2 times" in said.err
 
 
+def test_names_give_no_orders_to_the_terminal(dale):
+    name = "b\x1b]0;owned\x07\u202e"
+    network(name, 3.0, **{name: torch.ones(1)})
+    models = [{"model": "a"}, {"model": name}]
+    Path("c.yml").write_text(json.dumps(
+        {"merge_method": "linear", "parameters": {"weight": 1}, "models": models}
+    ))  # fmt: skip
+    for more in (["--plan"], []):
+        said = dale("merge", "c.yml", "out", *more)
+        assert said.code == 1
+        assert "dale: c.yml: a: names missing: 'b\\x1b]0;owned\\x07\\u202e'" in said.err
+        assert "\x1b" not in said.err + said.out
+    Path(name, "model.safetensors").write_bytes(b"")
+    said = dale("merge", "c.yml", "out")
+    line = "b\\x1b]0;owned\\x07\\u202e/model.safetensors: the file is empty\n"
+    assert said.err == f"dale: c.yml: {line}"
+
+
+def test_names_that_are_no_text_are_told(dale):
+    B.rename(os.fsdecode(b"b/\xff.safetensors"))
+    os.truncate(os.fsdecode(b"b/\xff.safetensors"), 0)
+    refused(dale, "b/\\udcff.safetensors: the file is empty")
+
+
 def link(to: str) -> Callable[[], None]:
     return lambda: os.symlink(to, "out")
 

@@ -232,7 +232,7 @@ class Tokenizer(Spec):
 
     source: str | Model = "union"
     tokens: Annotated[dict[str, Token], BeforeValidator(lambda given: given or {})] = {}
-    pad_to_multiple_of: Annotated[Whole, Field(ge=1)] | None = None
+    pad_to_multiple_of: Annotated[Whole, Field(ge=1, le=1 << 20)] | None = None
 
 
 class MergeConfig(Spec):

@@ -121,6 +121,8 @@ def tokenizer_of(
     settings = read_json(path / SETTINGS) if (path / SETTINGS).is_file() else {}
     try:
         ids = dict(vocabulary(document["model"]))
+        if not isinstance(document["model"].get("merges", []), list):
+            raise TypeError("merges are no list")
         added = {row["content"]: dict(row) for row in document.get("added_tokens", ())}
         for text, row in settings.get("added_tokens_decoder", {}).items():
             # what the document lacks is added when the tokenizer is loaded

@@ -122,7 +122,8 @@ def tokenizer_of(
     try:
         ids = dict(vocabulary(document["model"]))
         if not isinstance(document["model"].get("merges", []), list):
-            raise TypeError("merges are no list")
+            said = "merges are no list"
+            raise CorruptError(f"{path / TOKENIZER}: not a tokenizer: {said}")
         added = {row["content"]: dict(row) for row in document.get("added_tokens", ())}
         for text, row in settings.get("added_tokens_decoder", {}).items():
             # what the document lacks is added when the tokenizer is loaded

@@ -26,6 +26,7 @@ def test_merges_and_refuses_to_write_over(dale):
     assert (said.code, said.err) == (0, "")
     assert "out: 1 file" in said.out
     assert load("out")[0]["w"].tolist() == [2.0] * 4
+    Path("c.yml").write_text(TEXT + "dtype: float16\n")
     said = dale("merge", "c.yml", "out")
     assert said.code == 1
     assert said.err == "dale: c.yml: out must be a new or an empty folder\n"
@@ -101,6 +102,57 @@ def test_a_merge_ends_with_a_page_and_a_verdict(dale):
     Path("out/soundness.html").unlink()
     assert dale("verify", "out").code == 0
     assert load("out")[0]["w"].tolist() == [2.0] * 4
+
+
+def test_a_page_that_is_missing_is_made_by_the_same_merge(dale):
+    plain = dale("merge", "c.yml", "out", "--no-check")
+    before = {p: p.read_bytes() for p in Path("out").iterdir()}
+    again = dale("merge", "c.yml", "out", "--no-check")
+    assert again.err == "dale: c.yml: out must be a new or an empty folder\n"
+    said = dale("merge", "c.yml", "out", "--plan")
+    line = "note: out: this very merge is there already and is left as it is\n"
+    assert (said.code, said.err) == (0, line)
+    said = dale("merge", "c.yml", "out")
+    assert (said.code, said.err) == (0, line)
+    assert said.out.startswith(plain.out)
+    assert said.out.endswith("Nothing speaks against this merge. out/soundness.html\n")
+    pages = {Path("out/soundness.html"), Path("out/soundness.json")}
+    assert {
+        p: p.read_bytes() for p in Path("out").iterdir() if p not in pages
+    } == before
+    assert pages <= {*Path("out").iterdir()}
+
+
+@pytest.mark.parametrize("change", ["config", "seed", "input", "damage", "link"])
+def test_another_merge_is_not_taken_for_the_same(change, dale):
+    dale("merge", "c.yml", "out")
+    more = ["--seed", "1"] if change == "seed" else []
+    if change == "config":
+        Path("c.yml").write_text(Path("c.yml").read_text() + "# another\n")
+    elif change == "input":
+        save("b/model.safetensors", {"w": torch.full((4,), 5.0)}, {})
+    elif change == "damage":
+        Path("out/model.safetensors").unlink()
+    elif change == "link":
+        Path("out").rename("real")
+        Path("out").symlink_to("real")
+    said = dale("merge", "c.yml", "out", *more)
+    assert said.code == 1
+    assert len(said.err.splitlines()) == 1
+    assert "c.yml: out " in said.err
+
+
+def test_weights_without_a_manifest_are_told_from_a_run(dale):
+    dale("merge", "c.yml", "out")
+    Path("out/dale_merge.json").unlink()
+    said = dale("verify", "out")
+    assert said.code == 2
+    assert said.err == (
+        "dale: out holds model.safetensors but no dale_merge.json, in which dale merge "
+        "says what it wrote: there is nothing to hold it against\n"
+    )
+    Path("empty").mkdir()
+    assert "not a run folder" in dale("verify", "empty").err
 
 
 def test_no_check_leaves_no_page(dale):

@@ -225,6 +225,9 @@ def of(old: str, new: str) -> str:
 LAUGHS = "x: &a0 [1, 1, 1]\n" + "".join(
     f"x{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)
 )
+PATH = "merge_method: slerp\nbase_model: a\nmodels: [{model: b}]\n"
+PATH += "parameters: {t: T}\n"
+PAIR = "merge_method: nuslerp\nmodels: [{model: a}, {model: b}]\n"
 SLICE = "merge_method: passthrough\n"
 SLICE += "slices: [{sources: [{model: a, layer_range: RANGE}]}]\n"
 WRONG: dict[str, tuple[str | bytes, str]] = {
@@ -237,25 +240,43 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "cycle": ("merge_method: linear\nmodels: &a [*a]\n", "models[0]: expected a map"),
     "cycle of values": (of("1}", "&a [*a]}"), "got a list in a list"),
     "cycle of cases": (of("1}", "&a [{value: *a}]}"), "parameters.weight: expected a"),
-    "digits": (of("1}", "9" * 400 + "}"), "weight must be finite, got 99999999"),
+    "digits": (of("1}", "9" * 400 + "}"), "weight: must be finite, got 99999999"),
     "more digits": (of("1}", "9" * 5000 + "}"), "not YAML: Exceeds the limit"),
     "exponent": (of("1}", "1e400}"), "weight must be finite, got '1e400'"),
-    "NaN": (of("1}", ".nan}"), "weight must be finite, got nan"),
-    "NaN on the way": (of("1}", "[1, .nan]}"), "weight must be finite, got nan"),
+    "NaN": (of("1}", ".nan}"), "weight: must be finite, got nan"),
+    "NaN on the way": (of("1}", "[1, .nan]}"), "weight: must be finite, got nan"),
+    "NaN between layers": (of("1}", "[1, .nan, 1]}"), "weight: must be finite, got"),
+    "NaN of a word": (of("1}", "'nan'}"), "weight must be finite, got 'nan'"),
+    "beyond float32": (of("1}", "1.0e+39}"), "must lie within ±3.4e38, got 1e+39"),
+    "word beyond float32": (of("1}", "1e39}"), "must lie within ±3.4e38, got '1e39'"),
+    "sum beyond float32": (
+        "merge_method: task_arithmetic\nbase_model: a\n"
+        "models: [{model: b}, {model: b}]\nparameters: {weight: 3.0e+38}\n",
+        "task_arithmetic makes inf of numbers about 1 with these settings",
+    ),
+    "truth": (of("1}", "true}"), "weight must be a number, got true"),
+    "truth of a path": (PATH.replace("T", "yes"), "t must be a number, got true"),
+    "truth of layers": (SLICE.replace("RANGE", "[false, 1]"), "number; got false"),
+    "truth of a share": (
+        SLICE.replace("RANGE}]", "[0, 1]}], residual_weight: true"),
+        "slices[0].residual_weight: expected a number; got true",
+    ),
+    "no layers": (SLICE.replace("RANGE", "[1, 1]"), "length, 1 or more; got [1, 1]"),
+    "no template": (
+        TEXT + "chat_template: 'x {% if'\n",
+        "chat_template: line 1 is not Jinja: unexpected 'end of template'",
+    ),
+    "cancelling": (PAIR + "parameters: {weight: 0}\n", "must not sum to 0: (0.0, 0.0)"),
     "NaN of a method": (
         "merge_method: task_arithmetic\nbase_model: a\nmodels: [{model: b}]\n"
         "parameters: {weight: 1, lambda: .nan}\n",
-        "lambda must be finite, got nan",
+        "lambda: must be finite, got nan",
     ),
-    "NaN of a path": (
-        "merge_method: slerp\nbase_model: a\nmodels: [{model: b}]\n"
-        "parameters: {t: .nan}\n",
-        "t must be finite, got nan",
-    ),
+    "NaN of a path": (PATH.replace("T", ".nan"), "t: must be finite, got nan"),
     "infinite count": (
         "merge_method: karcher\nmodels: [{model: a}, {model: b}]\n"
         "parameters: {max_iter: .inf}\n",
-        "max_iter must be finite, got inf",
+        "max_iter: must be finite, got inf",
     ),
     "date": (of("1}", "2024-01-01}"), "parameters.weight: expected a number"),
     "no models": ("merge_method: linear\nmodels: []\n", "exactly one of models"),
@@ -279,6 +300,29 @@ def test_configurations_that_cannot_be(text, words, dale):
     refused(dale, words)
 
 
+def test_a_broken_template_of_a_model_is_noted_and_another_one_helps(dale):
+    Path("a/chat_template.jinja").write_text("{{ x }}\n{% if")
+    said = dale("merge", "c.yml", "--plan")
+    assert said.code == 0
+    assert said.err == (
+        "note: chat template of a, carried as it is: line 2 is not Jinja: unexpected "
+        "'end of template'\n"
+    )
+    Path("c.yml").write_text(TEXT + "chat_template: chatml\n")
+    assert dale("merge", "c.yml", "--plan").err == ""
+    Path("a/tokenizer_config.json").write_text("[" * 10**5)
+    refused(dale, "tokenizer_config.json: not JSON")
+
+
+def test_going_beyond_the_models_is_noted(dale):
+    for t, words in (("1.5", "t is 1.5 at its"), ("[1, -2]", "t is -2 at"), ("1", "")):
+        Path("c.yml").write_text(PATH.replace("T", t))
+        said = dale("merge", "c.yml", "--plan")
+        assert said.code == 0
+        assert words in said.err
+        assert ("slerp goes beyond the models" in said.err) == bool(words)
+
+
 def test_an_explosion_of_aliases_is_told_at_once(dale):
     Path("c.yml").write_text(LAUGHS + "merge_method: linear\nmodels: *a29\n")
     said = dale("merge", "c.yml", "--plan")
@@ -292,6 +336,30 @@ def test_a_model_that_stands_twice_is_noted(dale):
     said = dale("merge", "c.yml", "out")
     assert said.code == 0
     assert "note: models: a stands 2 times" in said.err
+
+
+def test_names_give_no_orders_to_the_terminal(dale):
+    name = "b\x1b]0;owned\x07\u202e"
+    network(name, 3.0, **{name: torch.ones(1)})
+    models = [{"model": "a"}, {"model": name}]
+    Path("c.yml").write_text(json.dumps(
+        {"merge_method": "linear", "parameters": {"weight": 1}, "models": models}
+    ))  # fmt: skip
+    for more in (["--plan"], []):
+        said = dale("merge", "c.yml", "out", *more)
+        assert said.code == 1
+        assert "dale: c.yml: a: names missing: 'b\\x1b]0;owned\\x07\\u202e'" in said.err
+        assert "\x1b" not in said.err + said.out
+    Path(name, "model.safetensors").write_bytes(b"")
+    said = dale("merge", "c.yml", "out")
+    line = "b\\x1b]0;owned\\x07\\u202e/model.safetensors: the file is empty\n"
+    assert said.err == f"dale: c.yml: {line}"
+
+
+def test_names_that_are_no_text_are_told(dale):
+    B.rename(os.fsdecode(b"b/\xff.safetensors"))
+    os.truncate(os.fsdecode(b"b/\xff.safetensors"), 0)
+    refused(dale, "b/\\udcff.safetensors: the file is empty")
 
 
 def link(to: str) -> Callable[[], None]:

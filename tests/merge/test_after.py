@@ -162,3 +162,40 @@ def test_each_tensor_is_told():
     check_jobs(jobs, load("one")[0], watch=lambda *pair: seen.append(pair))
     assert len(seen) == sum(job.dtype.is_floating_point for job in jobs)
     assert seen[-1][0] == seen[-1][1] == sum(job.nbytes for job in jobs)
+
+
+def normalised(mean, variance):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.BatchNorm1d(8))
+    net[1].running_mean.fill_(mean)
+    net[1].running_var.fill_(variance)
+    return net
+
+
+@pytest.mark.parametrize("method", ["uniform", "task_arithmetic"])
+def test_statistics_of_a_mixture_are_no_defect(method):
+    nets, origin = [normalised(mean, 1.0) for mean in (-6, 6)], normalised(30, 1.0)
+    base = None if method == "uniform" else origin
+    settings = {} if base is None else {"weight": 0.3}
+    result = merge(nets, method, base=base, **settings)
+    # the means cancel out, and the variance is mostly what lies between them
+    assert result["1.running_var"].min() > 30
+    checked = check_jobs(planned(nets, method, base, settings).jobs, result).found
+    for found in (checked, check(result, nets, base)):
+        assert found.judgement.verdict == "doubtful"
+        (why,) = found.judgement.reasons[: found.judgement.against]
+        assert "'1.running_var': up to" in why
+        assert why.endswith(
+            "right for a mixture of them, but measure statistics on data"
+        )
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value"), [("running_var", 60.0), ("running_mean", -70.0)]
+)
+def test_statistics_of_no_mixture_are_a_defect(leaf, value):
+    nets = [normalised(mean, 1.0) for mean in (-6, 6)]
+    result = merge(nets) | {f"1.{leaf}": torch.full((8,), value)}
+    judgement = check(result, nets).judgement
+    assert judgement.verdict == "broken"
+    assert f"'1.{leaf}': far from the inputs in size" in judgement.reasons[0]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from dale.errors import InputError
+from dale.errors import CorruptError, InputError
 from dale.merge.tokens import CHAT_TEMPLATES, chat_template
 
 TURNS = [
@@ -72,6 +72,35 @@ def test_most_models_decide_and_the_earliest_of_several(tmp_path: Path) -> None:
     assert chat_template("auto", [none, one, two]) == "{{ a }}"
     with pytest.raises(InputError, match="no model has a chat template"):
         chat_template("auto", [none, tmp_path / "absent"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{% if", "line 1 is not Jinja: unexpected 'end of template'"),
+        ("a\n{{ b }}\n{% endfor %}", "line 3 is not Jinja: encountered unknown tag"),
+        ("{{ a | joined }}", "line 1 is not Jinja: no filter named 'joined'"),
+        ("{{" + "(" * 10**4, "in each other too deep"),
+    ],
+)
+def test_what_is_no_template_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        chat_template(text, [])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=f"that of .*/1, .*{words}"):
+        chat_template("auto", [folder(tmp_path / "1", text)])
+
+
+def test_what_transformers_adds_to_jinja_is_known() -> None:
+    text = "{% for m in messages %}{% if m %}{% continue %}{% endif %}{% generation %}"
+    text += "{{ strftime_now('%d') }}{% endgeneration %}{% endfor %}"
+    assert chat_template(text, []) == text
+
+
+def test_a_template_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(CorruptError, match=r"chat_template.jinja: not text"):
+        chat_template("auto", [tmp_path])
 
 
 def test_texts_are_taken_as_they_are() -> None:

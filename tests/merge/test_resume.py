@@ -246,6 +246,26 @@ def test_a_merged_folder_is_verified(files: list[Path], tmp_path: Path) -> None:
     ]
 
 
+def test_files_that_a_reader_may_take_for_tensors_are_told(
+    files: list[Path], tmp_path: Path
+) -> None:
+    stream(files, tmp_path / "one")
+    stream(files, tmp_path / "many", shard_bytes=200_000)
+    assert verify(tmp_path / "many") == []
+    for out in (tmp_path / "one", tmp_path / "many"):
+        strays = ["adapter_model.safetensors", "pytorch_model.bin"]
+        if out.name == "one":  # of a result in one file there is no index
+            strays.append("model.safetensors.index.json")
+            index = {"weight_map": {str(i): "model.safetensors" for i in range(6)}}
+            (out / strays[-1]).write_text(json.dumps(index))
+        save(out / strays[0], {"0": torch.ones(1)}, {})
+        for name in (strays[1], "notes.txt", "soundness.json"):
+            (out / name).touch()
+        assert sorted(verify(out)) == sorted(
+            f"{out / name} is unknown: the merge did not write it" for name in strays
+        )
+
+
 def test_manifests_that_are_damaged_or_not_there(
     files: list[Path], tmp_path: Path
 ) -> None:

@@ -433,6 +433,20 @@ BAD: dict[str, tuple[Any, type[DaleError], str]] = {
         CorruptError,
         "joins what is no pair: 'a a a'",
     ),
+    "pair of numbers": (
+        lambda a, b: aligned(
+            [spoilt(a, words({"a": 0}, merges=[[1, 2]])), b], [MODEL, MODEL], source=0
+        ),
+        CorruptError,
+        r"joins what is no pair: \[1, 2\]",
+    ),
+    "no list of pairs": (
+        lambda a, b: aligned(
+            [spoilt(a, words({"a": 0}, merges=5)), b], [MODEL, MODEL], source=0
+        ),
+        CorruptError,
+        "not a tokenizer: .*merges are no list",
+    ),
     "not JSON": (
         lambda a, b: read_tokenizer(spoilt(a, "{")),
         CorruptError,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dale.cli.visible import Visible, visible
 from dale.errors import DaleError, Elsewhere, InputError, Interrupted
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -30,8 +31,8 @@ RUN_OR_LOGITS = Annotated[
 # paths and labels are printed as they are, brackets and colons included; sentences
 # are folded for people only
 _piped = not sys.stdout.isatty()
-out = Console(highlight=False, markup=False, emoji=False, soft_wrap=_piped)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+out = Visible(highlight=False, markup=False, emoji=False, soft_wrap=_piped)
+err = Visible(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def show_json(document: Any) -> None:
@@ -155,7 +156,7 @@ def table(
     for r, row in enumerate(rows):
         drawn.add_row(
             *(
-                Text(cell, style="bold green" if (r, c) in best else "")
+                Text(visible(cell), style="bold green" if (r, c) in best else "")
                 for c, cell in enumerate(row)
             )
         )

@@ -9,7 +9,7 @@ from dale.cli.common import JSON, RUN, count, err, out, show_json
 @app.command()
 def verify(run: RUN, json: JSON = False) -> None:
     """Read every file of a run or a merged folder and hold it against its digest."""
-    from dale.merge.manifest import MANIFEST, verified_folder
+    from dale.merge.manifest import MANIFEST, refuse_unlisted, verified_folder
     from dale.merge.unfinished import refuse_unfinished
     from dale.recipes import Checked
     from dale.recipes import verify as verified
@@ -20,6 +20,7 @@ def verify(run: RUN, json: JSON = False) -> None:
         files, lines = verified_folder(run)
         found = Checked(files, tuple(lines), ())
     else:
+        refuse_unlisted(run)
         found = verified(Run(run))
     if json:
         show_json(

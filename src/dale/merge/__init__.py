@@ -23,7 +23,6 @@ from dale.merge.average import (
 )
 from dale.merge.barrier import Barrier, barriers
 from dale.merge.breadcrumbs import breadcrumbs, breadcrumbs_ties
-from dale.merge.compare import TensorRow
 from dale.merge.config import load_config, plan_config, run_config
 from dale.merge.contribution import (
     contribution,
@@ -60,6 +59,7 @@ from dale.merge.moving import importance
 from dale.merge.pairwise import arcee_fusion, nearswap
 from dale.merge.ram import ram, ramplus_tl
 from dale.merge.refresh import refresh, refreshed
+from dale.merge.row import TensorRow
 from dale.merge.scan import Scan, expo, robust, scan, suffix, wise_ft
 from dale.merge.sce import sce
 from dale.merge.soundness import Soundness, check

@@ -94,7 +94,8 @@ def check_jobs(
             tensor = merged[job.name]
         reads = {place[key]: partial(_read, source) for key, source in inputs.items()}
         base = None if job.base is None else partial(_read, job.base)
-        return tensor, sums.look(tensor, reads, base, job.row.spreads)
+        more = [partial(_read, one) for one in _parts(job) if id(one.weights) in bases]
+        return tensor, sums.look(tensor, reads, base, job.row.spreads, more)
 
     for (job, _), seen in zip(real, side_by_side(look, real, None), strict=True):
         sums.take(job.name, *seen)
@@ -117,9 +118,13 @@ def _read(source: Source) -> Tensor:
 
 def _inputs(job: Job, bases: Mapping[int, None]) -> dict[int, Source]:
     """The tensors that stand beside the result, by the identity of their models."""
-    sources = job.sources_K
-    if job.method in STATISTICS:
-        # a variance is mixed from variances and means, and the base counts as a model
-        count = len(job.settings["shares"])
-        sources = tuple(one for one in sources[:count] if id(one.weights) not in bases)
-    return {id(source.weights): source for source in sources}
+    if job.method not in STATISTICS:
+        return {id(source.weights): source for source in job.sources_K}
+    return {id(s.weights): s for s in _parts(job) if id(s.weights) not in bases}
+
+
+def _parts(job: Job) -> tuple[Source, ...]:
+    """Means or variances that are mixed, where the base counts as a model."""
+    if job.method not in STATISTICS:
+        return ()
+    return job.sources_K[: len(job.settings["shares"])]  # what follows are means

@@ -5,48 +5,20 @@ model. Shape suffixes: K, models; N, those of them that have the tensor; D, elem
 a sample.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import nan
 
 import torch
 from torch import Tensor
 
+from dale.merge.mixtures import Mixtures, statistic
+from dale.merge.row import TensorRow
 from dale.merge.sampling import Scanned, scanned
 from dale.weights.match import is_inexact
 
 Read = Callable[[], Tensor]
 """Reads a tensor."""
-
-
-@dataclass(frozen=True)
-class TensorRow:
-    """What one tensor of the result looks like beside those it was made from.
-
-    Attributes:
-        name: Of the tensor.
-        shape: Its shape.
-        ratio: ``‖w‖ / mean_k ‖x_k‖``; NaN where the inputs are all zero.
-        conflict: Of the elements that two or more models changed, the share in which
-            not all changes have one sign; NaN without a base.
-        kept: ``‖w − base‖ / mean_k ‖x_k − base‖``; NaN without a base.
-        not_finite: Elements that are NaN or infinite.
-        not_finite_before: The most such elements in an input.
-        nan: Elements that are NaN.
-        above: Elements that are +∞, which no mask is.
-        nan_in: Places, from 0, of the inputs that have a NaN; one more is the base.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    ratio: float
-    conflict: float
-    kept: float
-    not_finite: int
-    not_finite_before: int
-    nan: int = 0
-    nan_in: tuple[int, ...] = ()
-    above: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,12 +30,14 @@ class Seen:
         others: Those of the models, by their place.
         origin: That of the common ancestor, if there is one.
         whole: Whether all could be compared.
+        more: What else it may be a mixture of.
     """
 
     mine: Scanned
     others: dict[int, Scanned]
     origin: Scanned | None
     whole: bool
+    more: tuple[Scanned, ...] = ()
 
 
 class Sums:
@@ -76,7 +50,6 @@ class Sums:
         sample: Elements of a tensor that are kept, at most.
 
     Attributes:
-        rows: One for each tensor.
         apart: Names that were looked at alone.
     """
 
@@ -88,7 +61,8 @@ class Sums:
         self._steps_K = torch.zeros(models, dtype=torch.float64)
         self._conflicts, self._changed = 0.0, 0.0
         self._seen, self._whole = 0, 0
-        self.rows: list[TensorRow] = []
+        self._mixtures = Mixtures()
+        self._rows: list[TensorRow] = []
         self.apart: list[str] = []
 
     def add(
@@ -114,6 +88,7 @@ class Sums:
         inputs: Mapping[int, Read],
         base: Read | None = None,
         spreads: bool = False,
+        more: Sequence[Read] = (),
     ) -> Seen | None:
         """Scan one tensor and those it was made from, which threads may do at once.
 
@@ -123,6 +98,7 @@ class Sums:
             base: That of the common ancestor, if it has one.
             spreads: What is not finite in an input is not finite in the result, so a
                 sample of each input is enough where the result is.
+            more: Further parts of a mixture, which no figure is about.
         """
         if not _comparable(tensor):
             return None
@@ -133,7 +109,8 @@ class Sums:
         origin = None if base is None else self._beside(tensor, base, deep)
         lost = base is not None and origin is None
         whole = bool(others) and len(others) == len(found) and not lost
-        return Seen(mine, others, origin, whole)
+        further = (self._beside(tensor, read, deep=False) for read in more)
+        return Seen(mine, others, origin, whole, tuple(filter(None, further)))
 
     def take(self, name: str, tensor: Tensor, seen: Seen | None) -> None:
         """Take in one tensor that was looked at."""
@@ -144,13 +121,16 @@ class Sums:
             self.alone(name, tensor, mine)
             return
         everyone = [*others.values(), *([] if origin is None else [origin])]
+        parts = [part.sample_D for part in (*everyone, *seen.more)]
+        self._mixtures.take(name, mine.sample_D, torch.stack(parts))
         self._seen += mine.sample_D.numel()
         self._whole += tensor.numel()
         factor = tensor.numel() / max(mine.sample_D.numel(), 1)
-        ratio, conflict, kept = self._figures(factor, mine, others, origin)
+        figures = self._figures(factor, mine, others, origin, not statistic(name))
+        ratio, conflict, kept = figures
         bad = [k for k, other in others.items() if other.nan]
         bad += [self._models] if origin is not None and origin.nan else []
-        self.rows.append(
+        self._rows.append(
             TensorRow(
                 name=name,
                 shape=tuple(tensor.shape),
@@ -172,7 +152,7 @@ class Sums:
         found = found or scanned(tensor, self._sample)
         self.apart.append(name)
         shape = tuple(tensor.shape)
-        self.rows.append(
+        self._rows.append(
             TensorRow(name, shape, nan, nan, nan, found.not_finite, 0, found.nan)
         )
 
@@ -189,13 +169,18 @@ class Sums:
         mine: Scanned,
         others: Mapping[int, Scanned],
         origin: Scanned | None,
+        counts: bool,
     ) -> tuple[float, float, float]:
-        """Norm ratio, sign conflicts, and the task vector kept."""
+        """Norm ratio, sign conflicts, and the task vector kept.
+
+        They count towards the sums of all tensors, unless it is a statistic.
+        """
         places_N = torch.tensor([*others])
         inputs_ND = torch.stack([other.sample_D for other in others.values()])
         sizes_N = inputs_ND.square().sum(1)
-        self._sizes_K[places_N] += factor * sizes_N
         steps_N = (mine.sample_D - inputs_ND).square().sum(1)
+        factor = factor if counts else 0.0
+        self._sizes_K[places_N] += factor * sizes_N
         self._steps_K[places_N] += factor * steps_N
         conflict = kept = nan
         deltas_ND = inputs_ND
@@ -213,6 +198,12 @@ class Sums:
             self._gram_KK[at] += gram_NN
             self._lengths_KK[at] += gram_NN.diagonal()[:, None].expand_as(gram_NN)
         return _ratio(float(mine.sample_D.norm()), sizes_N.sqrt()), conflict, kept
+
+    @property
+    def rows(self) -> list[TensorRow]:
+        """One for each tensor."""
+        mixed = self._mixtures.names
+        return [replace(row, mixed=row.name in mixed) for row in self._rows]
 
     @property
     def cosines_KK(self) -> tuple[tuple[float, ...], ...]:

@@ -4,7 +4,6 @@ Shape suffix: K, models.
 """
 
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from dale.errors import InputError, nearest
 from dale.merge.job import Job, Source, run_jobs
 from dale.merge.method import Method, parameters
 from dale.merge.moments import with_moments
+from dale.merge.steps import each
 from dale.merge.table import METHODS
 from dale.weights import Weights, open_weights, weights_of
 from dale.weights.algebra import shared_names
@@ -198,8 +198,8 @@ def _check_settings(method: str, row: Method, settings: dict[str, Any]) -> None:
             raise InputError(
                 f"{method} has no setting {name!r}: {nearest(name, known)}"
             )
-        if isinstance(settings[name], float) and math.isnan(settings[name]):
-            raise InputError(f"{name.rstrip('_')} must be finite, got nan")
+        if isinstance(settings[name], float):
+            each(name.rstrip("_"), settings[name], 1)
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in settings:
             raise InputError(f"{method} needs the setting {name!r}")
@@ -222,5 +222,8 @@ def _rehearse(method: str, count: int, base: bool, settings: Mapping[str, Any]) 
     """Merge models of one element, so that impossible settings show before any work."""
     tiny: list[Weights] = [{"": torch.tensor([1.0 + k])} for k in range(count)]
     origin = {"": torch.tensor([0.5])} if base else None
-    for _ in run_jobs([_job(("",), tiny, origin, method, settings)]):
-        pass
+    for _, tensor in run_jobs([_job(("",), tiny, origin, method, settings)]):
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{method} makes {tensor.item()} of numbers about 1 with these settings"
+            )

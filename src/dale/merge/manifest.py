@@ -15,15 +15,17 @@ from typing import Any
 import torch
 
 import dale
-from dale.errors import CorruptError, DaleError
+from dale.errors import CorruptError, DaleError, InputError
 from dale.merge.job import Job, Source
 from dale.store import sealed
 from dale.weights import LazyWeights
+from dale.weights.checkpoint import SUFFIXES
 from dale.weights.digest import raw
 from dale.weights.lazy import INDEX
 
 MANIFEST = "dale_merge.json"
 KIND = "merge"
+_WEIGHTS = {".safetensors", *SUFFIXES}
 FORMAT = 3
 """Counts up whenever the same plan may give other bytes."""
 
@@ -135,9 +137,37 @@ def verified_folder(folder: Path) -> tuple[int, list[str]]:
     try:
         with LazyWeights(folder) as lazy:
             problems += _tensors(lazy, known["tensors"], folder)
+            problems += _strangers(lazy, known["files"], folder)
     except DaleError as error:
         problems += [*_shards(folder)] or [str(error)]
     return count, problems
+
+
+def refuse_unlisted(folder: Path) -> None:
+    """Tell a folder of weights without a manifest from a run.
+
+    Raises:
+        InputError: It is one.
+    """
+    weights = sorted(path for path in folder.glob("*") if path.suffix in _WEIGHTS)
+    if weights and not (folder / "recipe.yaml").exists():
+        raise InputError(
+            f"{folder} holds {weights[0].name} but no {MANIFEST}, in which dale merge "
+            "says what it wrote: there is nothing to hold it against"
+        )
+
+
+def _strangers(
+    lazy: LazyWeights, files: Mapping[str, str], folder: Path
+) -> Iterator[str]:
+    """A line for each file that a reader may take for tensors, and that is none."""
+    mine = {lazy.file_of(name) for name in lazy}
+    mine |= {folder / INDEX} if len(mine) > 1 else set()
+    mine |= {folder / name for name in files}
+    for path in sorted(folder.iterdir()):
+        read = path.suffix in _WEIGHTS or path.name.endswith(".index.json")
+        if read and path not in mine:
+            yield f"{path} is unknown: the merge did not write it"
 
 
 def _shards(folder: Path) -> Iterator[str]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from dale.errors import InputError
 from dale.merge.barrier import Barrier, barriers
-from dale.merge.compare import Sums, TensorRow
+from dale.merge.compare import Sums
 from dale.merge.engine import Model, opened
+from dale.merge.row import TensorRow
 from dale.merge.sampling import BLOCKS
 from dale.merge.threads import one_thread
 from dale.merge.verdict import Judgement, judged
@@ -28,7 +29,8 @@ class Soundness:
         rows: One for each tensor of numbers, in the order of the result.
         cosines_KK: Between task vectors; between weights, without a base.
         distances_K: ``‖w − x_k‖ / ‖x_k‖``.
-        conflict: As in a row, over all tensors; NaN without a base.
+        conflict: As in a row, over all tensors; NaN without a base. Statistics of
+            normalisation are no weights: they count neither here nor in the two above.
         share: Of the elements that were compared; NaN and infinities are sought in all.
         apart: Names that are not in every input, or have another shape there.
         barriers: One for each input, where a loss was given.
@@ -130,10 +132,10 @@ def concluded(
     labels: Sequence[str] = (),
 ) -> Soundness:
     """The figures of all tensors, and the verdict on them; see `judged`."""
-    cosines_KK = sums.cosines_KK
+    cosines_KK, rows = sums.cosines_KK, tuple(sums.rows)
     return Soundness(
-        judgement=judged(sums.rows, cosines_KK, based, barriers, labels),
-        rows=tuple(sums.rows),
+        judgement=judged(rows, cosines_KK, based, barriers, labels),
+        rows=rows,
         cosines_KK=cosines_KK,
         distances_K=sums.distances_K,
         conflict=sums.conflict,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dale.merge.blocks import piecewise, spans
 from dale.merge.gram import along, cosines
-from dale.merge.steps import Each, each
+from dale.merge.steps import Each, divisor, each
 from dale.weights import wide
 
 _PARALLEL = 0.9995
@@ -28,7 +28,8 @@ def slerp(tensors_K: Sequence[Tensor], *, t: float) -> Iterator[Tensor]:
 
     Args:
         tensors_K: Two tensors of one shape, each taken as one vector.
-        t: Where on the way, 0 at the first and 1 at the second; finite.
+        t: Where on the way, 0 at the first and 1 at the second; finite. Outside of
+            these the arc is followed beyond the tensors, as in mergekit.
 
     Yields:
         The result in flat pieces, which a call joins, in float32 or wider; bit
@@ -78,8 +79,8 @@ def nuslerp(
     Args:
         tensors_K: Two tensors of one shape.
         base: That of their common ancestor, to interpolate task vectors.
-        weight: One number for both or one for each. If they sum to less than 1e-6,
-            ``t`` is ½.
+        weight: One number for both or one for each. They must not sum to 0, for
+            which mergekit has ``t = ½``.
         nuslerp_flatten: Take the whole tensor as one vector.
         nuslerp_row_wise: Otherwise, take vectors along the first axis instead of
             along the last.
@@ -88,7 +89,7 @@ def nuslerp(
         The result in flat pieces, which a call joins, in float32 or wider.
 
     Raises:
-        InputError: Weights that do not fit.
+        InputError: Weights that do not fit, or that sum to 0.
 
     Example:
         >>> pair = [torch.tensor([1.0, 0.0]), torch.tensor([0.0, 4.0])]
@@ -99,8 +100,7 @@ def nuslerp(
         A method of mergekit; Shoemake (1985) for the interpolation.
     """
     first, second = each("weight", weight, 2)
-    total = first + second
-    t = 0.5 if abs(total) < 1e-6 else second / total
+    t = second / divisor((first, second))
 
     def coefficients(grams_RKK: Tensor) -> Tensor:
         cosine = cosines(grams_RKK)[:, 0, 1]

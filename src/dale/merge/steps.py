@@ -17,6 +17,8 @@ from dale.errors import InputError
 from dale.weights import wide
 from dale.weights.kernels import difference
 
+LARGEST = torch.finfo(torch.float32).max
+"""The largest number in the narrowest type in which models are merged."""
 Each = float | Sequence[float]
 """One number for all models, or one for each."""
 Rescale = Literal["none", "l1", "inverse"] | bool
@@ -26,7 +28,7 @@ values, or division of every kept element by its chance of being kept. True is
 
 
 def each(name: str, value: Each, count: int, share: bool = False) -> list[float]:
-    """A setting as one finite number for each model.
+    """A setting as one number for each model, finite also in float32.
 
     Args:
         name: The setting, for the message.
@@ -55,6 +57,8 @@ def each(name: str, value: Each, count: int, share: bool = False) -> list[float]
         raise InputError(f"{name} has {len(given)} numbers for {count} models")
     if not all(map(math.isfinite, given)):
         raise InputError(f"{name} must be finite, got {given}")
+    if not all(abs(number) <= LARGEST for number in given):
+        raise InputError(f"{name} must lie within ±3.4e38, got {given}")
     if share and not all(0 <= number <= 1 for number in given):
         raise InputError(f"{name} must be in [0, 1], got {given}")
     return given

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dale.merge.barrier import Barrier
-
-if TYPE_CHECKING:
-    from dale.merge.compare import TensorRow
+from dale.merge.row import TensorRow
 
 Verdict = Literal["sound", "doubtful", "broken"]
 
@@ -44,7 +42,7 @@ class Judgement:
 
 
 def judged(
-    rows: Sequence["TensorRow"],
+    rows: Sequence[TensorRow],
     cosines_KK: Sequence[Sequence[float]],
     based: bool,
     barriers: Sequence[Barrier] = (),
@@ -56,7 +54,8 @@ def judged(
     more than ten times larger or smaller than those of the inputs, or when the loss is
     more than twice that of the worst input. It is *doubtful* when an input has a NaN
     that the result has not, when the result has a +∞ from an input, when the matrices'
-    median norm is off by more than a tenth, when two models pull against each other
+    median norm is off by more than a tenth, when running variances are as a mixture's
+    must be but more than ten times the inputs', when two models pull against each other
     (cosine of task vectors below −0.2) or are strangers (cosine of weights below 0.5),
     when a path to an input crosses a barrier
     of more than a tenth of the larger loss at its ends, or when the loss is above that
@@ -83,6 +82,7 @@ def judged(
         *_spoilt(rows, known),
         *_infinite(rows),
         *_shrunk(rows),
+        *_spread(rows),
         *_directions(cosines_KK, based),
         *(() if broken else _losses(barriers, 1.0)),
         *_paths(barriers, known),
@@ -98,7 +98,7 @@ def judged(
     )
 
 
-def _values(rows: Sequence["TensorRow"]) -> list[str]:
+def _values(rows: Sequence[TensorRow]) -> list[str]:
     """What became NaN or infinite, or was NaN before."""
     bad = [row for row in rows if row.not_finite > row.not_finite_before or row.nan]
     if not bad:
@@ -108,7 +108,7 @@ def _values(rows: Sequence["TensorRow"]) -> list[str]:
     return [f"{count} {noun} NaN or infinite, in {_named(bad)}"]
 
 
-def _spoilt(rows: Sequence["TensorRow"], labels: Sequence[str]) -> list[str]:
+def _spoilt(rows: Sequence[TensorRow], labels: Sequence[str]) -> list[str]:
     """Inputs with values that are not a number."""
     found = []
     for place, label in enumerate(labels):
@@ -118,7 +118,7 @@ def _spoilt(rows: Sequence["TensorRow"], labels: Sequence[str]) -> list[str]:
     return found if len(found) <= _SHOWN else [*found[:_SHOWN], "and more inputs do"]
 
 
-def _infinite(rows: Sequence["TensorRow"]) -> list[str]:
+def _infinite(rows: Sequence[TensorRow]) -> list[str]:
     """What was +∞ before; a mask is −∞."""
     bad = [row for row in rows if row.above and not _values([row])]
     if not bad:
@@ -128,7 +128,7 @@ def _infinite(rows: Sequence["TensorRow"]) -> list[str]:
     return [f"{count} {noun} +∞, as in an input, in {_named(bad)}"]
 
 
-def _finite(rows: Sequence["TensorRow"]) -> list[str]:
+def _finite(rows: Sequence[TensorRow]) -> list[str]:
     odd = [row for row in rows if row.not_finite]
     if not odd:
         return ["all values are finite"]
@@ -137,8 +137,9 @@ def _finite(rows: Sequence["TensorRow"]) -> list[str]:
     return [f"infinite values only where inputs have them, in {_named(odd)}"]
 
 
-def _sizes(rows: Sequence["TensorRow"]) -> list[str]:
-    bad = [row for row in _sized(rows) if not 1 / _FAR <= row.ratio <= _FAR]
+def _sizes(rows: Sequence[TensorRow]) -> list[str]:
+    sized = [row for row in _sized(rows) if not row.mixed]
+    bad = [row for row in sized if not 1 / _FAR <= row.ratio <= _FAR]
     if not bad:
         return []
     worst = max(bad, key=lambda row: max(row.ratio, 1 / max(row.ratio, 1e-9)))
@@ -148,12 +149,24 @@ def _sizes(rows: Sequence["TensorRow"]) -> list[str]:
     ]
 
 
-def _sized(rows: Sequence["TensorRow"]) -> list["TensorRow"]:
+def _spread(rows: Sequence[TensorRow]) -> list[str]:
+    """Variances of mixtures that are mostly between the parts and not in them."""
+    bad = [row for row in _sized(rows) if row.mixed and row.ratio > _FAR]
+    if not bad:
+        return []
+    worst = max(row.ratio for row in bad)
+    return [
+        f"{_named(bad)}: up to {worst:.3g} times the inputs', as their running means "
+        "lie far apart; right for a mixture of them, but measure statistics on data"
+    ]
+
+
+def _sized(rows: Sequence[TensorRow]) -> list[TensorRow]:
     """Those whose size says something: nothing was lost to NaN or infinities."""
     return [row for row in rows if isfinite(row.ratio) and not _values([row])]
 
 
-def _shrunk(rows: Sequence["TensorRow"]) -> list[str]:
+def _shrunk(rows: Sequence[TensorRow]) -> list[str]:
     ratios = [r.ratio for r in _sized(rows) if len(r.shape) > 1]
     if not ratios or 1 / _NEAR <= median(ratios) <= _NEAR:
         return []
@@ -208,7 +221,7 @@ def _flat(barriers: Sequence[Barrier]) -> bool:
     return bool(barriers) and not any(map(_high, barriers))
 
 
-def _named(rows: Sequence["TensorRow"]) -> str:
+def _named(rows: Sequence[TensorRow]) -> str:
     shown = ", ".join(repr(row.name) for row in rows[:_SHOWN])
     more = len(rows) - _SHOWN
     return shown if more <= 0 else f"{shown} and {more} more"

@@ -152,6 +152,10 @@ WRONG = {
         ONE + "tokenizer: {tokens: {x: {source: {kind: zeroo}}}}",
         "tokenizer.tokens.x.source.kind: input should be",
     ),
+    "rows": (
+        ONE + "tokenizer: {pad_to_multiple_of: 99999999999999999999}",
+        "tokenizer.pad_to_multiple_of: input should be less than or equal to 1048576",
+    ),
     "twice": (ONE + "merge_method: slerp", "stands twice"),
     "nothing": ("", "holds nothing"),
     "density": (

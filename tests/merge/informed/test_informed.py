@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from dale.merge.informed import (
     load_statistics,
     regmean,
 )
-from dale.weights import digest, layout_of_weights, weights_of
+from dale.weights import digest, layout_of_weights, save, weights_of
 from reference import merge_informed as twin
 
 Weights = dict[str, Tensor]
@@ -283,6 +284,9 @@ def test_statistics_survive_a_file_and_refuse_strangers(tmp_path: Path) -> None:
     assert (again.data, again.examples) == (made.data, 4)
     with pytest.raises(StoreError, match="another kind"):
         load_statistics(tmp_path / "a.safetensors", kind="fisher")
+    save(tmp_path / "b.safetensors", made.tensors, {"statistics": "1", "kind": "gram"})
+    with pytest.raises(WeightsError, match="'' as its number of examples"):
+        load_statistics(tmp_path / "b.safetensors", kind="gram")
     with pytest.raises(StoreError, match="another data"):
         load_statistics(tmp_path / "a.safetensors", data="0" * 64)
     other = {name: value + 1 for name, value in model.items()}
@@ -309,6 +313,12 @@ def bad(call: str) -> None:
         "floor": lambda: fisher_merge([model], [known], floor=0),
         "shape": lambda: fisher_merge([model], [{"weight": torch.ones(3, 2)}]),
         "gram": lambda: regmean([model], [{"weight": torch.ones(1, 4, 4)}]),
+        "rank": lambda: regmean([model], [{"weight": torch.ones(3, 3)}]),
+        "groups": lambda: regmean(
+            [model] * 2, [{"weight": torch.ones(g, 3, 3)} for g in (1, 2)]
+        ),
+        "array": lambda: fisher_merge([model], [{"weight": np.ones((2, 3))}]),
+        "no number": lambda: fisher_merge([model], [{"weight": known["weight"] / 0}]),
         "alpha": lambda: regmean([model], [{}], alpha=1.5),
         "names": lambda: fisher_merge([model], [{"v": torch.ones(1)}]),
         "count": lambda: fisher_merge([model, model], [known]),
@@ -344,8 +354,20 @@ class Item(nn.Module):
         ("output", ModelError, "expected logits"),
         ("item", ModelError, "single examples cannot be had from Item"),
         ("floor", InputError, "floor must be positive"),
-        ("shape", WeightsError, "'weight': Fisher of shape"),
-        ("gram", WeightsError, "'weight': Gram of shape"),
+        ("shape", WeightsError, r"'weight': fisher of model 1 has shape \(3, 2\), exp"),
+        (
+            "array",
+            WeightsError,
+            "'weight': fisher of model 1 is a ndarray, expected a t",
+        ),
+        ("no number", WeightsError, "'weight': fisher of model 1 has values that are"),
+        (
+            "gram",
+            WeightsError,
+            r"gram of model 1 has shape \(1, 4, 4\), expected \(groups",
+        ),
+        ("rank", WeightsError, r"has shape \(3, 3\), expected \(groups, 3, 3\)"),
+        ("groups", WeightsError, r"'weight': Gram matrices in \[1, 2\] groups, expec"),
         ("alpha", InputError, r"alpha must be in \[0, 1\]"),
         ("names", WeightsError, "do not fit the models"),
         ("count", InputError, "2 models, 1 statistics"),

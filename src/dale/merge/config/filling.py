@@ -29,6 +29,7 @@ class Filler:
         self._checked: dict[str, bool] = {}
         self._measured: dict[str, None] = {}
         self._filters: dict[tuple[str, str], bool] = {}
+        self._beyond: dict[str, float] = {}
 
     def settings(self, slot: Slot) -> dict[str, Any] | None:
         """Of one tensor, checked; None if there is a problem, which is told."""
@@ -44,6 +45,10 @@ class Filler:
             if value is not None:
                 found[one.setting] = value
         self._heed(slot)
+        if self.method == "slerp" and not 0 <= found.get("t", 0) <= 1:
+            where = slot.piece.where
+            farthest = self._beyond.get(where, 0.5), found["t"]
+            self._beyond[where] = max(farthest, key=lambda t: abs(t - 0.5))
         whole = whole and self._given(slot)
         return found if self._accepted(slot, found) and whole else None
 
@@ -54,6 +59,11 @@ class Filler:
             self.findings.problem(
                 f"{self.method} looks at all tensors at once: {names} must be the same "
                 "for all of them"
+            )
+        for where, t in self._beyond.items():
+            self.findings.note(
+                f"{where}: t is {t:g} at its farthest; outside of 0 to 1 slerp goes "
+                "beyond the models"
             )
         for (name, part), held in self._filters.items():
             if not held:

@@ -125,10 +125,10 @@ class _Reader:
             counts = {
                 span.layer_range[1] - span.layer_range[0] for span in part.sources
             }
-            if len(counts) > 1 or min(counts) < 0:
+            if len(counts) > 1 or min(counts) < 1:
                 shown = ", ".join(str([*span.layer_range]) for span in part.sources)
                 self.findings.problem(
-                    f"{place}: layer ranges must have one length, 0 or more; "
+                    f"{place}: layer ranges must have one length, 1 or more; "
                     f"got {shown}"
                 )
                 counts = {0}

@@ -13,12 +13,14 @@ from dale.merge.config.loading import check_config, read_config
 from dale.merge.config.prepare import Prepared, prepare
 from dale.merge.config.schema import MergeConfig
 from dale.merge.job import Job
+from dale.merge.made import made
 from dale.merge.moments import STATISTICS, label_of
 from dale.merge.place import place_problem
 from dale.merge.stream import SHARD, Watch, write_jobs
 
 Config = str | Path | MergeConfig
 """A file of YAML, or what was read from one."""
+_THERE = "this very merge is there already and is left as it is"
 _WORDS = {"format": "pt"}
 """What every file says of itself, as readers of safetensors expect it."""
 
@@ -87,10 +89,11 @@ def plan_config(config: Config, out: str | Path = "merged") -> ConfigPlan:
     except ConfigError as error:
         return ConfigPlan(error.origin, error.problems, (), (), None, (), (), None)
     found = cost(ready.jobs, ready.files, out) if ready.jobs else None
+    there = bool(_made(out, ready))
     return ConfigPlan(
         origin,
-        (*ready.problems, *_place_problems(out, ready)),
-        ready.notes,
+        (*ready.problems, *([] if there else _place_problems(out, ready))),
+        (*ready.notes, *([f"{out}: {_THERE}"] if there else [])),
         tuple(model.name for model in ready.models),
         None if ready.donor is None else ready.donor.name,
         tuple(sorted(ready.files)),
@@ -114,7 +117,8 @@ def run_config(
 
     Args:
         config: A file of YAML, or what `load_config` made of one.
-        out: A folder that is new or empty. It appears when it is whole.
+        out: A folder that is new or empty. It appears when it is whole. If this very
+            merge lies there, whole, it is only checked.
         seed: Of methods that draw at random.
         shard_bytes: The most bytes of tensors in one file.
         watch: Called now and then with the bytes done and the bytes there will be, and
@@ -135,12 +139,14 @@ def run_config(
     """
     out = Path(out)
     ready, origin = _prepared(config, read=True)
-    problems = [*ready.problems, *_place_problems(out, ready)]
+    files = [] if check is None else _made(out, ready, seed)
+    problems = [*ready.problems, *([] if files else _place_problems(out, ready))]
     if problems:
         raise ConfigError(origin, problems)
-    for line in ready.notes if note is not None else ():
+    notes = [*ready.notes, *([f"{out}: {_THERE}"] if files else [])]
+    for line in notes if note is not None else ():
         note(line)  # type: ignore[misc]
-    files = write_jobs(
+    files = files or write_jobs(
         ready.jobs,
         out,
         seed=seed,
@@ -165,6 +171,11 @@ def _prepared(config: Config, read: bool) -> tuple[Prepared, str]:
         raise ConfigError(origin, problems)
     ready = prepare(parsed, Path(config).parent, text, read)
     return replace(ready, problems=(*problems, *ready.problems)), origin
+
+
+def _made(out: Path, ready: Prepared, seed: int | None = None) -> list[Path]:
+    """The files of this very merge, where it lies there already."""
+    return [] if ready.problems else made(ready.jobs, out, ready.files, seed)
 
 
 def _place_problems(out: Path, ready: Prepared) -> list[str]:

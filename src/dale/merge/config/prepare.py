@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dale.errors import nearest
+from dale.errors import InputError, nearest
 from dale.merge.carried import CONFIG, carried
 from dale.merge.config.assemble import Assembler
 from dale.merge.config.donor import as_bytes, check_depths, edited
@@ -20,6 +20,7 @@ from dale.merge.config.vocabulary import Words, aligned
 from dale.merge.job import Job
 from dale.merge.moments import STATISTICS
 from dale.merge.table import METHODS
+from dale.merge.tokens.chat import check_template, template_of
 
 COPY = "mergekit_config.yml"
 """The configuration itself, in the result, as mergekit keeps it."""
@@ -117,6 +118,12 @@ def _files(
     found = carried(folders, position, vocabulary=vocabulary, template=template)
     for note in found.notes:
         findings.note(note)
+    if template is None:
+        owner = folders[position if vocabulary is None else vocabulary.donor]
+        try:
+            check_template(template_of(owner) or "")
+        except InputError as error:
+            findings.note(f"chat template of {owner}, carried as it is: {error}")
     return found.files
 
 

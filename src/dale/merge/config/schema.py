@@ -33,6 +33,16 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _number(given: Any) -> Any:
+    if isinstance(given, bool):
+        raise ValueError(f"expected a number; got {str(given).lower()}")
+    return given
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+"""A whole number, and no truth value, which Python would take for 0 or 1."""
+
+
 class Place(Spec):
     """A folder or a name on the Hugging Face hub.
 
@@ -126,7 +136,7 @@ class Span(Input):
         layer_range: The first layer, and the one after the last.
     """
 
-    layer_range: tuple[int, int]
+    layer_range: tuple[Whole, Whole]
 
 
 class Slice(Spec):
@@ -142,7 +152,7 @@ class Slice(Spec):
     sources: Annotated[tuple[Span, ...], Field(min_length=1)]
     base_model: Model | None = None
     parameters: Parameters = {}
-    residual_weight: float | None = None
+    residual_weight: Annotated[float | None, BeforeValidator(_number)] = None
 
 
 def _nonempty(given: Any) -> Any:
@@ -185,7 +195,7 @@ class TokenOf(Spec):
     kind: Literal["model_token", "zero"]
     model: Model | None = None
     token: str | None = None
-    token_id: int | None = None
+    token_id: Whole | None = None
 
 
 def _token_kind(given: Any) -> str:
@@ -222,7 +232,7 @@ class Tokenizer(Spec):
 
     source: str | Model = "union"
     tokens: Annotated[dict[str, Token], BeforeValidator(lambda given: given or {})] = {}
-    pad_to_multiple_of: Annotated[int, Field(ge=1)] | None = None
+    pad_to_multiple_of: Annotated[Whole, Field(ge=1, le=1 << 20)] | None = None
 
 
 class MergeConfig(Spec):

@@ -5,14 +5,13 @@ from the signature of the row's function; what mergekit wants otherwise stands h
 """
 
 import inspect
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
 from dale.errors import InputError
-from dale.merge.config.values import Scalar, number_of, shortened
+from dale.merge.config.values import Scalar, number_of, shortened, unfit
 from dale.merge.engine import settings_of
 from dale.merge.steps import Each, Rescale
 from dale.merge.table import METHODS
@@ -77,11 +76,13 @@ class Taken:
         if self.kind is Rescale:
             known = str(value).lower() in _WORDS
             return self._truth(value) if known else value
-        number = number_of(value)
+        number = None if isinstance(value, bool) else number_of(value)
         if number is None:
-            raise InputError(f"{self.name} must be a number, got {shortened(value)}")
-        if not math.isfinite(number):
-            raise InputError(f"{self.name} must be finite, got {shortened(value)}")
+            shown = str(value).lower() if isinstance(value, bool) else shortened(value)
+            raise InputError(f"{self.name} must be a number, got {shown}")
+        why = unfit(number, value)
+        if why is not None:
+            raise InputError(f"{self.name} {why}")
         if self.kind is int:
             if number != int(number):
                 raise InputError(f"{self.name} must be a whole number, got {value!r}")

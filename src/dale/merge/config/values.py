@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from reprlib import Repr
 
 from dale.errors import InputError, nearest
+from dale.merge.steps import LARGEST
 
 _SHORT = Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
@@ -98,7 +99,7 @@ def parse_value(given: object) -> Value:
         The value, lists turned into tuples.
 
     Raises:
-        InputError: It is none of these.
+        InputError: It is none of these, or a number that float32 cannot hold.
 
     Example:
         >>> parse_value([0, 0.5]), parse_value({"filter": "mlp", "value": 1})
@@ -134,6 +135,19 @@ def number_of(value: Scalar) -> float | None:
         return None
     except OverflowError:
         return math.inf
+
+
+def unfit(number: float, given: object) -> str | None:
+    """Why a number cannot be computed with in float32, if it cannot.
+
+    Example:
+        >>> unfit(1e39, "1e39"), unfit(1e38, "1e38")
+        ("must lie within ±3.4e38, got '1e39'", None)
+    """
+    if not math.isfinite(number):
+        return f"must be finite, got {shortened(given)}"
+    beyond = abs(number) > LARGEST
+    return f"must lie within ±3.4e38, got {shortened(given)}" if beyond else None
 
 
 def shortened(value: object) -> str:
@@ -175,7 +189,12 @@ def _case(given: Mapping[object, object]) -> Case:
 
 
 def _scalar(given: object) -> Scalar:
-    if isinstance(given, bool | int | float | str):
+    if isinstance(given, bool | str):
+        return given
+    if isinstance(given, int | float):
+        why = unfit(number_of(given) or 0, given)
+        if why is not None:
+            raise InputError(why)
         return given
     kind = "nothing" if given is None else f"a {type(given).__name__}"
     raise InputError(f"expected a number, true, false, a word or a list; got {kind}")

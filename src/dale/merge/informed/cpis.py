@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dale.errors import InputError, WeightsError
+from dale.errors import InputError
 from dale.merge.informed.covariance import unit_importance
 from dale.merge.informed.statistics import check_statistics, shares_of
 from dale.weights import Weights, linear
@@ -81,7 +81,7 @@ def cpis(
     if not any(donors):
         raise InputError("no model has a share beside the one that takes over")
     units = {
-        name: _largest(name, [found[name] for found in covariances_K], shares_K, share)
+        name: _largest([found[name] for found in covariances_K], shares_K, share)
         for name in covariances_K[0]
     }
     receiver = weights_K[into]
@@ -94,11 +94,6 @@ def cpis(
         tensors = [weights[names[0]] for weights in [receiver, *weights_K]]
         chosen = by_layer.get(layer, ())
         if chosen and tensors[0].shape[:1] != (sizes[layer],):
-            if names[0] in units:
-                raise WeightsError(
-                    f"{names[0]!r}: covariance of {sizes[layer]} units does not fit a "
-                    f"weight of shape {tuple(tensors[0].shape)}"
-                )
             chosen = ()
 
         def run(own: Tensor, *all_K: Tensor, at: Sequence[int] = chosen) -> Tensor:
@@ -120,18 +115,11 @@ def check_place(name: str, place: int, count: int) -> None:
 
 
 def _largest(
-    name: str,
-    covariances_K: Sequence[Tensor],
-    shares_K: Sequence[float],
-    share: float,
+    covariances_K: Sequence[Tensor], shares_K: Sequence[float], share: float
 ) -> tuple[int, ...]:
     """The units of largest importance, in order; of equal ones the first."""
     pooled = linear([c.double() for c in covariances_K], shares_K, normalize=True)
-    if pooled.ndim != 2 or pooled.shape[0] != pooled.shape[1]:
-        raise WeightsError(f"{name!r}: covariance of shape {tuple(pooled.shape)}")
     count = math.ceil(share * len(pooled) - 1e-9)
-    if not bool(pooled.isfinite().all()):
-        raise WeightsError(f"{name!r}: the covariance is not finite")
     order = unit_importance(pooled).argsort(descending=True, stable=True)
     return tuple(sorted(order[:count].tolist()))
 

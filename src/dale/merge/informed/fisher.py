@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from dale.errors import InputError, ModelError, WeightsError, nearest
+from dale.errors import InputError, ModelError, nearest
 from dale.keys import key
 from dale.merge.informed.observe import (
     Seen,
@@ -221,11 +221,6 @@ def fisher_merge(
         for tensor, information, share in zip(
             tensors_K, stats_K, shares_K, strict=True
         ):
-            if information.shape != tensor.shape:
-                raise WeightsError(
-                    f"Fisher of shape {tuple(information.shape)}, expected "
-                    f"{tuple(tensor.shape)}"
-                )
             weight = share * information.to(first).clamp(min=floor)
             above += weight * (wide(tensor) - first)
             below += weight

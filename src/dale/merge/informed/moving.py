@@ -13,6 +13,7 @@ from dale.merge.informed.statistics import Statistics, check_statistics
 from dale.merge.moving import remaining
 from dale.weights import Weights, linear, wide
 from dale.weights.algebra import floats, named, shared_names
+from dale.weights.match import listing
 
 
 def importance_merge(
@@ -72,6 +73,12 @@ def importance_merge(
         )
     if any(isinstance(found, Statistics) for found in importances_K):
         check_statistics(weights_K, importances_K, "fisher")
+    for position, found in enumerate(importances_K, start=1):
+        odd = [name for name in found if name not in base]
+        if odd:
+            raise WeightsError(
+                f"importances {position} are of names that no model has: {listing(odd)}"
+            )
     kept = remaining(alpha, rounds)
     result: dict[str, Tensor] = {}
     for names in shared_names([base, *weights_K]):
@@ -114,7 +121,13 @@ def _spread(importance: Tensor | None, first: Tensor) -> Tensor:
     """
     if importance is None:
         raise WeightsError("some models have importances and some have none")
-    value = torch.as_tensor(importance).to(first)
+    try:
+        value = torch.as_tensor(importance, dtype=first.dtype, device=first.device)
+    except (TypeError, ValueError, RuntimeError):
+        found = type(importance).__name__
+        raise WeightsError(
+            f"importances must be tensors or numbers, got a {found}"
+        ) from None
     if not bool((value >= 0).all() & value.isfinite().all()):
         raise WeightsError("importances must be finite numbers, 0 or more")
     try:

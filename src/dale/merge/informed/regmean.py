@@ -170,15 +170,15 @@ def closest(
     """The matrix whose outputs are nearest to those of K matrices; see `regmean`.
 
     Raises:
-        WeightsError: A Gram matrix does not fit, or something is not finite.
+        WeightsError: Something is not finite, or models have other groups.
     """
-    groups, width = grams_K[0].shape[0], grams_K[0].shape[-1]
-    if groups * width == 0 or tensors_K[0].numel() % (groups * width):
-        raise WeightsError(
-            f"Gram of shape {tuple(grams_K[0].shape)} does not fit a weight of "
-            f"shape {tuple(tensors_K[0].shape)}"
-        )
+    groups, width = grams_K[0].shape[:2]
+    if any(gram.shape[0] != groups for gram in grams_K):
+        counts = [gram.shape[0] for gram in grams_K]
+        raise WeightsError(f"Gram matrices in {counts} groups, expected one number")
     middle = wide(linear(tensors_K, shares_K, normalize=True))
+    if not middle.numel():
+        return middle
     left = torch.zeros(groups, width, width, dtype=torch.float64)
     right = torch.zeros(
         groups, width, tensors_K[0].numel() // (groups * width), dtype=torch.float64

@@ -4,6 +4,7 @@ Statistics are named tensors with a note of the model and of the data that they 
 measured on. Once saved, models can be merged where the data cannot go.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from dale.errors import InputError, StoreError, WeightsError
-from dale.weights import Weights, digest, linear, load, save
+from dale.weights import Weights, digest, entry_of, linear, load, save
 from dale.weights.algebra import floats, named, shared_names
 
 _MARK = "statistics"
+_FACTS = ("kind", "variant", "model", "data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +107,17 @@ def load_statistics(
     if header.get(_MARK) != "1":
         raise WeightsError(f"{path} holds no statistics for merging")
     wanted = {"kind": kind, "model": model, "data": data}
+    facts = {name: header.get(name, "") for name in _FACTS}
     for name, value in wanted.items():
-        if value is not None and header[name] != value:
+        if value is not None and facts[name] != value:
             raise StoreError(
                 f"{path} belongs to another {name} than asked for: it says "
-                f"{header[name][:16]!r}, expected {value[:16]!r}; measure again"
+                f"{facts[name][:16]!r}, expected {value[:16]!r}; measure again"
             )
-    facts = {name: header[name] for name in ("kind", "variant", "model", "data")}
-    return Statistics(tensors, examples=int(header["examples"]), **facts)
+    examples = header.get("examples", "")
+    if not examples.isdecimal():
+        raise WeightsError(f"{path} says {examples!r} as its number of examples")
+    return Statistics(tensors, examples=int(examples), **facts)
 
 
 Kernel = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[float]], Tensor]
@@ -187,7 +192,8 @@ def check_statistics(
     """Refuse statistics that are not of these models, in this order.
 
     Raises:
-        WeightsError: They are of other names, of another kind or of other models.
+        WeightsError: They are of other names, of another kind, of shapes that do not
+            fit, not finite, or of other models.
     """
     names = {*statistics_K[0]}
     for position, (weights, found) in enumerate(
@@ -198,14 +204,47 @@ def check_statistics(
             raise WeightsError(
                 f"statistics {position} do not fit the models: names {odd[:3]}"
             )
-        if not isinstance(found, Statistics):
-            continue
-        if found.kind != kind:
+        known = isinstance(found, Statistics)
+        if known and found.kind != kind:
             raise WeightsError(
                 f"statistics {position} are of kind {found.kind!r}, expected {kind!r}"
             )
-        if found.model != digest(weights):
+        for name in found:
+            _check_one(name, kind, position, found[name], weights)
+        if known and found.model != digest(weights):
             raise WeightsError(
                 f"statistics {position} were measured on other weights than model "
                 f"{position}; give them in the order of the models"
             )
+
+
+def _check_one(
+    name: str, kind: str, position: int, found: object, weights: Weights
+) -> None:
+    where = f"{name!r}: {kind} of model {position}"
+    if not isinstance(found, Tensor):
+        raise WeightsError(f"{where} is a {type(found).__name__}, expected a tensor")
+    shape = tuple(found.shape)
+    wanted = wanted_shape(kind, shape, entry_of(weights, name).shape)
+    if wanted is not None:
+        raise WeightsError(f"{where} has shape {shape}, expected {wanted}")
+    if found.is_complex() or not bool(found.isfinite().all()):
+        raise WeightsError(f"{where} has values that are not finite real numbers")
+
+
+def wanted_shape(
+    kind: str, shape: tuple[int, ...], weight: tuple[int, ...]
+) -> str | None:
+    """What shape statistics about a weight ought to have, if it is another one.
+
+    Example:
+        >>> wanted_shape("gram", (3, 3), (4, 3)), wanted_shape("fisher", (3,), (3,))
+        ('(groups, 3, 3)', None)
+    """
+    units, width = weight[0] if weight else 1, math.prod(weight[1:])
+    if kind == "gram":
+        groups = shape[0] if shape else 0
+        fits = groups > 0 and units % groups == 0 and shape[1:] == (width, width)
+        return None if fits else f"(groups, {width}, {width})"
+    wanted = (units, units) if kind == "covariance" else weight
+    return None if shape == wanted else str(wanted)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dale.errors import InputError, nearest
+from dale.errors import CorruptError, InputError, nearest
 from dale.merge.tokens.reading import SETTINGS, read_json
 
 TEMPLATE = "chat_template.jinja"
@@ -70,13 +70,17 @@ def template_of(path: str | Path) -> str | None:
     """
     path = Path(path)
     if (path / TEMPLATE).is_file():
-        return (path / TEMPLATE).read_text(encoding="utf-8")
+        try:
+            return (path / TEMPLATE).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise CorruptError(f"{path / TEMPLATE}: not text: {error}") from error
     if not (path / SETTINGS).is_file():
         return None
     found = read_json(path / SETTINGS).get("chat_template")
     if isinstance(found, list):
-        named = {row.get("name"): row.get("template") for row in found}
-        found = named.get("default")
+        rows = [row for row in found if isinstance(row, dict)]
+        named = (row.get("template") for row in rows if row.get("name") == "default")
+        found = next(named, None)
     return found if isinstance(found, str) else None
 
 
@@ -92,7 +96,7 @@ def chat_template(wanted: str, folders: Sequence[str | Path]) -> str:
         Its text.
 
     Raises:
-        InputError: No such name, or no model has a template.
+        InputError: No such name, no model has a template, or it is not Jinja.
         CorruptError: A file is not what its name says.
 
     Example:
@@ -104,13 +108,39 @@ def chat_template(wanted: str, folders: Sequence[str | Path]) -> str:
         dale.errors.InputError: unknown chat template 'chatlm': did you mean 'chatml'?
     """
     if wanted == "auto":
-        found = [text for folder in folders if (text := template_of(folder))]
+        found = {f: text for f in map(Path, folders) if (text := template_of(f))}
         if not found:
             raise InputError("chat_template: auto, but no model has a chat template")
-        return Counter(found).most_common(1)[0][0]
+        most = Counter(found.values()).most_common(1)[0][0]
+        owner = next(folder for folder, text in found.items() if text == most)
+        return check_template(most, f"that of {owner}, ")
     if wanted in CHAT_TEMPLATES:
         return CHAT_TEMPLATES[wanted]
     if "{{" in wanted or "{%" in wanted:
-        return wanted
+        return check_template(wanted)
     known = nearest(wanted, [*CHAT_TEMPLATES, "auto"])
     raise InputError(f"unknown chat template {wanted!r}: {known}")
+
+
+def check_template(text: str, whose: str = "") -> str:
+    """The text of a template, if transformers can read it. Nothing of it is run.
+
+    Args:
+        text: The template.
+        whose: Stands before what is said of it.
+
+    Raises:
+        InputError: It is not Jinja, or names a filter or a test that there is not.
+
+    Example:
+        >>> check_template("{% if x %}y")
+        Traceback (most recent call last):
+            ...
+        dale.errors.InputError: line 1 is not Jinja: unexpected end of template; ...
+    """
+    from dale.merge.tokens.jinja import fault  # takes a while to load
+
+    found = fault(text)
+    if found is not None:
+        raise InputError(f"{whose}{found}")
+    return text

@@ -12,6 +12,7 @@ from dale.merge.tokens.reading import (
     SETTINGS,
     TOKENIZER,
     Tokenizer,
+    as_object,
     read_json,
     read_tokenizer,
 )
@@ -98,7 +99,7 @@ def _changed(tokenizer: Tokenizer, folder: Path) -> dict[str, bytes]:
 
 def _put(files: dict[str, bytes], template: str) -> None:
     """Set the chat template where each version of transformers looks for it."""
-    settings = json.loads(files.get(SETTINGS, b"{}"))
+    settings = as_object(files.get(SETTINGS, b"{}"), SETTINGS)
     files[SETTINGS] = _text(settings | {"chat_template": template})
     files.pop("chat_template.json", None)
     files[TEMPLATE] = template.encode()

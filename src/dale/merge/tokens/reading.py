@@ -121,6 +121,9 @@ def tokenizer_of(
     settings = read_json(path / SETTINGS) if (path / SETTINGS).is_file() else {}
     try:
         ids = dict(vocabulary(document["model"]))
+        if not isinstance(document["model"].get("merges", []), list):
+            said = "merges are no list"
+            raise CorruptError(f"{path / TOKENIZER}: not a tokenizer: {said}")
         added = {row["content"]: dict(row) for row in document.get("added_tokens", ())}
         for text, row in settings.get("added_tokens_decoder", {}).items():
             # what the document lacks is added when the tokenizer is loaded
@@ -152,12 +155,21 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CorruptError: It is none.
     """
+    return as_object(path.read_bytes(), str(path))
+
+
+def as_object(content: bytes, where: str) -> dict[str, Any]:
+    """A JSON object from what a file holds.
+
+    Raises:
+        CorruptError: It is none.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CorruptError(f"{path}: not JSON: {error}") from error
+        found = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"{where}: not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise CorruptError(f"{path}: expected an object")
+        raise CorruptError(f"{where}: expected an object")
     return found
 
 
@@ -170,7 +182,10 @@ def entry(token: str, row: Mapping[str, Any] | None = None) -> dict[str, Any]:
 def _byte_level(path: Path) -> dict[str, Any]:
     """What ``tokenizer.json`` would say of a tokenizer in the two files of GPT-2."""
     ids = read_json(path / "vocab.json")
-    lines = (path / "merges.txt").read_text(encoding="utf-8").split("\n")
+    try:
+        lines = (path / "merges.txt").read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise CorruptError(f"{path / 'merges.txt'}: not text: {error}") from error
     pairs = [line.split(" ") for line in lines if line and not line.startswith("#vers")]
     odd = [pair for pair in pairs if len(pair) != 2]
     if odd:

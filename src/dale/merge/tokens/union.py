@@ -132,8 +132,9 @@ def _trained(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
 def _join(tokenizer: Tokenizer, others: Iterable[Tokenizer]) -> None:
     """Append the pairs that other tokenizers join, in their order."""
     model, ids = tokenizer.document["model"], tokenizer.ids
-    known = {_pair(merge) for merge in model["merges"]}
-    texts = all(isinstance(merge, str) for merge in model["merges"])
+    mine = model["merges"]
+    known = {_pair(merge) for merge in mine}
+    texts = all(isinstance(merge, str) for merge in mine)
     found: list[tuple[str, str]] = []
     for other in others:
         for merge in other.document["model"].get("merges", ()):
@@ -142,10 +143,10 @@ def _join(tokenizer: Tokenizer, others: Iterable[Tokenizer]) -> None:
                 known.add(pair)
                 found.append(pair)
     if texts and any(" " in part for pair in found for part in pair):
-        model["merges"] = [[*_pair(merge)] for merge in model["merges"]]
+        mine = [[*_pair(merge)] for merge in mine]
         texts = False
     model["merges"] = [
-        *model["merges"],
+        *mine,
         *(" ".join(pair) if texts else [*pair] for pair in found),
     ]
 
@@ -159,6 +160,7 @@ def _within(model: Mapping[str, Any], merge: Any, ids: Mapping[str, int]) -> boo
 
 def _pair(merge: Any) -> tuple[str, str]:
     parts = merge.split(" ") if isinstance(merge, str) else merge
-    if not isinstance(parts, list | tuple) or len(parts) != 2:
+    pair = isinstance(parts, list | tuple) and len(parts) == 2
+    if not pair or not all(isinstance(part, str) for part in parts):
         raise CorruptError(f"a tokenizer joins what is no pair: {merge!r}")
     return parts[0], parts[1]

@@ -517,7 +517,7 @@ def child():
             run_config("c.yml", "out")
             os._exit(0)
         except (LockedError, ValueError) as error:
-            print(error, flush=True)
+            os.write(1, f"{error}\\n".encode())  # whole, among others
             os._exit(3)
     return pid
 

@@ -110,7 +110,7 @@ def planned(
 
 def versions() -> dict[str, str]:
     """Versions of what the figures depend on, and the device."""
-    device = "CPU"
+    device, threads = "CPU", torch.get_num_threads()
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()
     return {
@@ -118,7 +118,7 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "python": platform.python_version(),
-        "device": f"{device}, {torch.get_num_threads()} threads",
+        "device": f"{device}, {threads} {'thread' if threads == 1 else 'threads'}",
     }
 
 

@@ -12,7 +12,7 @@ from dale.cli import main
 def program() -> None:
     """Run the command line, and leave quickly.
 
-    Of a short command, most is loading PyTorch and taking it apart again. While it is
+    Of a short command, most is loading PyTorch and taking it apart again. Until it is
     loaded, the collector of garbage has nothing to find; and when all is done, the
     system frees memory faster than the interpreter does.
 

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from dale.errors import DaleError
 
@@ -13,7 +14,26 @@ _STOPPED = 130
 _ALLOCATOR = "DefaultCPUAllocator"
 """Is named by PyTorch, in a RuntimeError, where memory is exhausted."""
 
-app = typer.Typer(
+
+class _Verb(TyperCommand):
+    """A verb; once its arguments are understood, PyTorch is loaded."""
+
+    def invoke(self, ctx: Any) -> Any:
+        if not gc.isenabled():  # as a program; what is loaded stays
+            import torch  # noqa: F401 - almost all of what will be loaded
+
+            gc.freeze()
+            gc.enable()
+        return super().invoke(ctx)
+
+
+class _App(typer.Typer):
+    def command(self, name: str | None = None, **options: Any) -> Any:
+        options.setdefault("cls", _Verb)
+        return super().command(name, **options)
+
+
+app = _App(
     name="dale",
     help="The strength of many networks out of few training runs.",
     no_args_is_help=True,
@@ -49,9 +69,6 @@ def _run() -> int:
     from dale.cli import verbs  # noqa: F401 - each file adds its verb to the app
     from dale.cli.common import complain, fail
 
-    if not gc.isenabled():  # as a program; what was loaded stays
-        gc.freeze()
-        gc.enable()
     try:
         code = app(prog_name="dale", standalone_mode=False) or 0
     except DaleError as error:

@@ -8,14 +8,15 @@ mergekit is asked for in an environment of its own:
 Three fine-tunes and a base of a Llama-type model with 0.45 billion parameters in
 bfloat16 are made on the spot: random weights, and small random differences. For each
 method both tools get the same YAML and take turns. What is timed is the whole process,
-from its start to its end, with the inputs in the page cache and dale's modules compiled,
-as those of an installed package are.
+from its start to its end, with the inputs in the page cache and the modules of both
+compiled, as those of an installed package are.
 
 Memory is the peak of anonymous and shared memory of the process and its children, as
-``/proc/PID/status`` has it every few milliseconds. Both tools map the input files;
-those pages belong to the cache of the operating system, which takes them back when it
-likes, and are not counted. dale also merges models of a quarter of the depth, to see
-whether memory grows with the number of tensors.
+``/proc/PID/status`` has it fifty times a second: often enough for a peak, seldom enough
+not to take time from two cores. Both tools map the input files; those pages belong to
+the cache of the operating system, which takes them back when it likes, and are not
+counted. dale also merges models of a quarter of the depth, to see whether memory grows
+with the number of tensors.
 """
 
 import argparse
@@ -39,6 +40,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "merge_vs_mergekit.md"
 TUNED = "models: [{model: ONE, WITH}, {model: TWO, WITH}, {model: THREE, WITH}]\n"
 BASED = "base_model: BASE\n" + TUNED
+_LOOK = 0.02
+"""Seconds between two looks at the memory of a process."""
 METHODS: dict[str, tuple[str, float]] = {
     "linear": (TUNED.replace("WITH", "parameters: {weight: 1.0}"), 3),
     "slerp": ("base_model: BASE\nmodels: [{model: ONE}]\nparameters: {t: 0.4}\n", 3),
@@ -106,7 +109,7 @@ def cost(command: Sequence[str | Path]) -> Cost:
         peak = 0
         while process.poll() is None:
             peak = max(peak, sum(map(resident, family(process.pid))))
-            time.sleep(0.004)
+            time.sleep(_LOOK)
         seconds = time.perf_counter() - started
         if process.returncode:
             log.seek(0)

@@ -179,16 +179,13 @@ def elected(
     """
     if normalize:
         return elected_mean(deltas_K, weights_K)
-    votes = sizes = None
-    for delta, weight in zip(deltas_K, weights_K, strict=True):
-        part = delta if weight == 1 else delta.mul_(weight)
-        if votes is None or sizes is None:
-            votes, sizes = part, part.abs()
-        else:
-            votes.add_(part)
-            sizes.add_(part.abs_())
-    assert votes is not None
-    assert sizes is not None
+    parts = zip(deltas_K, weights_K, strict=True)
+    first, weight = next(parts)
+    votes = first if weight == 1 else first.mul_(weight)
+    sizes = votes.abs()
+    for delta, weight in parts:
+        votes.add_(delta, alpha=weight)
+        sizes.add_(delta.abs_(), alpha=abs(weight))
     # Σ and Σ|·| with its sign, halved, are what agrees: nothing is chosen or kept
     return votes.add_(sizes.copysign_(votes)).mul_(0.5)
 

@@ -129,9 +129,11 @@ def entry_of(weights: Weights | Described, name: str) -> Entry:
         >>> entry_of({"w": torch.ones(2)}, "w").shape
         (2,)
     """
-    if isinstance(weights, Described):
-        return weights.layout[name]
-    tensor = weights[name]
+    # isinstance of a protocol takes twenty times as long, and this is often asked
+    layout = getattr(weights, "layout", None)
+    if layout is not None:
+        return layout[name]
+    tensor = cast(Weights, weights)[name]
     return Entry(tuple(tensor.shape), tensor.dtype, role_of(name, tensor.dtype))
 
 

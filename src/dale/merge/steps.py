@@ -179,13 +179,14 @@ def elected(
     """
     if normalize:
         return elected_mean(deltas_K, weights_K)
-    parts = zip(deltas_K, weights_K, strict=True)
-    first, weight = next(parts)
-    votes = first if weight == 1 else first.mul_(weight)
+    pairs = zip(deltas_K, weights_K, strict=True)
+    # rounded before they are summed, so that equal votes of both signs are a tie
+    parts = (delta if weight == 1 else delta.mul_(weight) for delta, weight in pairs)
+    votes = next(parts)
     sizes = votes.abs()
-    for delta, weight in parts:
-        votes.add_(delta, alpha=weight)
-        sizes.add_(delta.abs_(), alpha=abs(weight))
+    for part in parts:
+        votes.add_(part)
+        sizes.add_(part.abs_())
     # Σ and Σ|·| with its sign, halved, are what agrees: nothing is chosen or kept
     return votes.add_(sizes.copysign_(votes)).mul_(0.5)
 

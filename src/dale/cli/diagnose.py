@@ -10,6 +10,7 @@ from dale.cli import app
 from dale.cli.common import (
     JSON,
     check_page,
+    count,
     draw_page,
     out,
     show_json,
@@ -221,10 +222,9 @@ def _map(found: dict[str, Any]) -> None:
         for cell in found["cells"]
     ]
     columns = ["peak", "cycles", "T, epochs", "disagreement %", "error %"]
-    seeds = len(found["seeds"])
     title = (
         f"Snapshots of {found['epochs']} epochs on {found['split']}, "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+        f"{count(len(found['seeds']), 'seed')}"
     )
     table(title, [*columns, "error of pool %", "gain, NLL"], rows)
 

@@ -9,6 +9,7 @@ arithmetic of `dale.weights`. Shape suffix: K, vectors.
 from torch import Tensor
 
 from dale.weights import Weights, lerp, map_floats, map_tensors, scale, wide
+from dale.weights.kernels import difference
 from dale.weights.match import is_inexact
 
 
@@ -39,7 +40,7 @@ def task_vector(tuned: Weights, base: Weights) -> dict[str, Tensor]:
 def _difference(tuned: Tensor, base: Tensor) -> Tensor:
     if not is_inexact(tuned):
         return tuned.detach().clone()
-    return wide(tuned.detach()) - wide(base.detach())
+    return difference(tuned.detach(), wide(base.detach()))
 
 
 def apply_vector(

@@ -121,12 +121,13 @@ class Sums:
             self.alone(name, tensor, mine)
             return
         everyone = [*others.values(), *([] if origin is None else [origin])]
-        parts = [part.sample_D for part in (*everyone, *seen.more)]
-        self._mixtures.take(name, mine.sample_D, torch.stack(parts))
+        if mixed := statistic(name):
+            parts = [part.sample_D for part in (*everyone, *seen.more)]
+            self._mixtures.take(name, mine.sample_D, torch.stack(parts))
         self._seen += mine.sample_D.numel()
         self._whole += tensor.numel()
         factor = tensor.numel() / max(mine.sample_D.numel(), 1)
-        figures = self._figures(factor, mine, others, origin, not statistic(name))
+        figures = self._figures(factor, mine, others, origin, counts=not mixed)
         ratio, conflict, kept = figures
         bad = [k for k, other in others.items() if other.nan]
         bad += [self._models] if origin is not None and origin.nan else []

@@ -44,10 +44,10 @@ def made(
         >>> [path.name for path in made(jobs, Path("same"), {})]
         ['model.safetensors']
     """
-    if None in inputs(jobs).values():
-        return []
     try:
-        if out.is_symlink():
+        if out.is_symlink() or not (out / MANIFEST).is_file():
+            return []
+        if None in inputs(jobs).values():
             return []
         known = sealed.read(out / MANIFEST, KIND)
         with LazyWeights(out) as lazy:

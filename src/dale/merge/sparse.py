@@ -7,8 +7,9 @@ from torch import Generator, Tensor
 
 from dale.merge.blocks import spans
 from dale.merge.select import Cut, bracket, largest, ranked
-from dale.merge.steps import Rescale, deltas, total, way
+from dale.merge.steps import Rescale, total, way
 from dale.weights import wide
+from dale.weights.kernels import difference
 
 TINY = 1e-30
 """The least that is divided by."""
@@ -71,13 +72,13 @@ def trims(
 def walked(tensor: Tensor, base: Tensor) -> Iterator[Tensor]:
     """A task vector in pieces, in order."""
     for place in spans(len(tensor)):
-        yield from deltas([tensor[place]], base[place])
+        yield difference(tensor[place], wide(base[place]))
 
 
 def _sample(tensor: Tensor, base: Tensor) -> Tensor:
     """Every so many magnitudes; the step is odd, so that it meets every column."""
     step = max(1, len(tensor) // _SAMPLE) | 1
-    return (wide(tensor[::step]) - wide(base[::step])).abs_().cpu()
+    return difference(tensor[::step], wide(base[::step])).abs_().cpu()
 
 
 def _sizes(tensor: Tensor, base: Tensor) -> Iterator[Tensor]:

@@ -119,7 +119,9 @@ class Described(Protocol):
 
 def described(weights: Weights | Described) -> Mapping[str, Tensor] | Layout:
     """The layout where it is known; otherwise the tensors, which have shapes too."""
-    return weights.layout if isinstance(weights, Described) else weights
+    # isinstance of a protocol takes twenty times as long, and this is often asked
+    layout = getattr(weights, "layout", None)
+    return cast(Weights, weights) if layout is None else layout
 
 
 def entry_of(weights: Weights | Described, name: str) -> Entry:
@@ -129,12 +131,10 @@ def entry_of(weights: Weights | Described, name: str) -> Entry:
         >>> entry_of({"w": torch.ones(2)}, "w").shape
         (2,)
     """
-    # isinstance of a protocol takes twenty times as long, and this is often asked
-    layout = getattr(weights, "layout", None)
-    if layout is not None:
-        return layout[name]
-    tensor = cast(Weights, weights)[name]
-    return Entry(tuple(tensor.shape), tensor.dtype, role_of(name, tensor.dtype))
+    found = described(weights)[name]
+    if isinstance(found, Entry):
+        return found
+    return Entry(tuple(found.shape), found.dtype, role_of(name, found.dtype))
 
 
 def layout_of(module: nn.Module) -> Layout:

@@ -121,7 +121,8 @@ def _files(
     if template is None:
         owner = folders[position if vocabulary is None else vocabulary.donor]
         try:
-            check_template(template_of(owner) or "")
+            if (text := template_of(owner)) is not None:
+                check_template(text)
         except InputError as error:
             findings.note(f"chat template of {owner}, carried as it is: {error}")
     return found.files
